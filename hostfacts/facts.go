@@ -1,0 +1,143 @@
+// Package hostfacts is host.json: what one host must know about itself to be
+// run, verified and reverted without asking anybody, and the checks in it run
+// once. The file is part of the toplevel, so a host that reverts takes its
+// facts back with it. The package uses the standard library only; compile,
+// rollback and the agent import it.
+package hostfacts
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Path is where a host's running system keeps its facts; the same path below
+// a toplevel holds the facts of that toplevel.
+const Path = "/etc/nixmesh/host.json"
+
+// DeployersPath lists the operators' nix keys ("NAME:BASE64", one a line).
+const DeployersPath = "/etc/nixmesh/deployers"
+
+// Schema is the value of Facts.Schema that this version writes.
+const Schema = "nixmesh.host/1"
+
+// Protocol is the number of the host protocol that this version speaks: the
+// verbs of nixmesh-host and the meaning of the journal.
+const Protocol = 1
+
+// Facts is the content of host.json.
+type Facts struct {
+	Schema    string     `json:"schema"`
+	Fleet     string     `json:"fleet"`
+	Host      string     `json:"host"`
+	System    string     `json:"system"` // "x86_64-linux"
+	Nixmesh   Nixmesh    `json:"nixmesh"`
+	Instances []Instance `json:"instances"`
+	Units     []Unit     `json:"units"`
+	Checks    []Check    `json:"checks"`
+	Operators []Operator `json:"operators"`
+	Rollout   Rollout    `json:"rollout"`
+}
+
+// Nixmesh names the host binary of this toplevel.
+type Nixmesh struct {
+	Version  string `json:"version"`
+	Protocol int    `json:"protocol"`
+	Binary   string `json:"binary"` // absolute store path of the executable
+}
+
+// Instance is one service on this host. UID is -1 where it is not fixed.
+type Instance struct {
+	Service string   `json:"service"`
+	Version string   `json:"version,omitempty"`
+	Unit    string   `json:"unit"` // "web.service"
+	User    string   `json:"user"`
+	UID     int      `json:"uid"`
+	Listens []Listen `json:"listens"`
+}
+
+// Listen is where an instance takes connections on this host.
+type Listen struct {
+	Name     string `json:"name,omitempty"`
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"`
+	Port     int    `json:"port"`
+}
+
+// Unit is one systemd unit that verification demands by name.
+type Unit struct {
+	Name    string `json:"name"`    // "web.service"
+	Service string `json:"service"` // service it belongs to, "" for nixmesh's own
+	Place   string `json:"place,omitempty"`
+}
+
+// Check kinds.
+const (
+	CheckHTTP = "http"
+	CheckTCP  = "tcp"
+	CheckGRPC = "grpc"
+	CheckExec = "exec"
+)
+
+// Check is one health check of one instance. Checks run as User, from a child
+// process with that uid, never as root.
+type Check struct {
+	Name    string            `json:"name"` // unique on the host: "web", "web#2"
+	Service string            `json:"service"`
+	Version string            `json:"version,omitempty"`
+	Unit    string            `json:"unit"`
+	Kind    string            `json:"kind"`
+	Address string            `json:"address,omitempty"` // host:port of http, tcp, grpc
+	Path    string            `json:"path,omitempty"`    // http
+	GRPC    string            `json:"grpc,omitempty"`    // grpc health service name
+	Exec    []string          `json:"exec,omitempty"`    // exec: argv, first word absolute
+	Env     map[string]string `json:"env,omitempty"`     // exec: whole environment, PATH included
+	User    string            `json:"user"`
+	UID     int               `json:"uid"`
+	Sandbox []string          `json:"sandbox,omitempty"` // exec: systemd properties, "ProtectSystem=strict"
+	Every   Duration          `json:"every"`
+	Timeout Duration          `json:"timeout"`
+	After   Duration          `json:"after"`
+	Rise    int               `json:"rise"`
+	Fall    int               `json:"fall"`
+	Place   string            `json:"place,omitempty"` // nixmesh.hcl:72 (service "web")
+}
+
+// Operator is one person who may act on this host.
+type Operator struct {
+	Name   string   `json:"name"`
+	SSH    []string `json:"ssh"`
+	Sign   []string `json:"sign"`
+	NixKey string   `json:"nix_key,omitempty"`
+}
+
+// Rollout holds the times of a switch on this host.
+type Rollout struct {
+	Confirm         Duration `json:"confirm"`
+	Settle          Duration `json:"settle"`
+	ActivateTimeout Duration `json:"activate_timeout"`
+	LastResort      string   `json:"last_resort"` // "reboot" or "hold"
+}
+
+// Duration is a time.Duration that reads and writes as Go's text ("1m30s").
+type Duration time.Duration
+
+// MarshalJSON writes the duration as text.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// UnmarshalJSON reads Go's text of a duration.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("duration %s: want a text such as \"90s\"", b)
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return err
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// D is the duration as the standard library's type.
+func (d Duration) D() time.Duration { return time.Duration(d) }
