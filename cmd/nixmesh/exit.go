@@ -51,6 +51,8 @@ func exitCode(err error) int {
 		return e.code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case isUsage(err.Error()):
+		return exitUsage
 	default:
 		return exitFailed
 	}

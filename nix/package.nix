@@ -1,0 +1,33 @@
+# The nixmesh binary. The same sources give the same bytes as `make build`.
+{
+  lib,
+  buildGoModule,
+  go_1_26 ? null,
+}:
+(if go_1_26 == null then buildGoModule else buildGoModule.override { go = go_1_26; }) {
+  pname = "nixmesh";
+  version = "0.1.0";
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.gitTracked ../.;
+  };
+  # The hash of the Go modules: `nix build` prints the right one where it moved.
+  vendorHash = lib.fakeHash;
+  subPackages = [ "cmd/nixmesh" ];
+  env.CGO_ENABLED = 0;
+  ldflags = [
+    "-s"
+    "-w"
+  ];
+  postInstall = ''
+    ln -s nixmesh $out/bin/nixmesh-host
+  '';
+  # The tests want a lab: `make test`.
+  doCheck = false;
+  meta = {
+    description = "Deploy fleets of NixOS machines whose hosts prove a new system or go back by themselves";
+    license = lib.licenses.asl20;
+    mainProgram = "nixmesh";
+    platforms = lib.platforms.linux;
+  };
+}
