@@ -16,9 +16,25 @@ type Target struct {
 	Port     int
 	User     string
 	HostKey  string   // "ssh-ed25519 AAAA…", pinned; empty is refused
-	KeyFiles []string // private keys, tried after the SSH agent
-	Jump     string   // user@host:port, verified against known_hosts
+	KeyFiles []string // private keys, tried before the SSH agent's other keys
+	Jump     string   // user@host:port, comma for more hops, verified against known_hosts; "none" = never
 	NoConfig bool     // do not ask `ssh -G` (lab and tests)
+}
+
+// Options are the surroundings of a connection; the zero value is what a
+// person at a terminal has.
+type Options struct {
+	// AgentSocket is the SSH agent's socket: "" = $SSH_AUTH_SOCK, "none" = no agent.
+	AgentSocket string
+	// KnownHosts are the files that verify jump hosts, nil = the usual two.
+	KnownHosts []string
+	// SocketDir holds the folders of bridge sockets, "" = the system's
+	// temporary folder. A socket's path has to stay below 108 bytes.
+	SocketDir string
+	// Timeout bounds TCP and key exchange, 0 = DialTimeout.
+	Timeout time.Duration
+	// KeepAlive is the time between keep-alives, 0 = KeepAliveEvery.
+	KeepAlive time.Duration
 }
 
 // Command is one remote execution. Line goes to the login shell of the user
@@ -48,4 +64,13 @@ const (
 	DialTimeout      = 10 * time.Second // TCP and key exchange
 	KeepAliveEvery   = 15 * time.Second
 	KeepAliveMissing = 3 // unanswered keep-alives after which the connection is lost
+	// AuthTimeout bounds the authentication, once the host has proved who it
+	// is: a hardware key waits for a finger.
+	AuthTimeout = 60 * time.Second
+	// BridgeGrace is how long a bridged session may go on after its input
+	// ended. A nix-daemon that survives its client holds the path's lock for
+	// ever, so it is killed then.
+	BridgeGrace = time.Second
+	// closeGrace bounds the wait of Close for what runs on the connection.
+	closeGrace = 3 * time.Second
 )

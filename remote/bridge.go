@@ -1,0 +1,150 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Bridge serves a Unix socket in a folder of its own (0700): each connection
+// to it becomes one session that runs line, bytes in both directions, until
+// ctx or the connection ends. The agent is never forwarded. A session whose
+// input ended gets BridgeGrace to finish, then SIGKILL.
+func (c *Conn) Bridge(ctx context.Context, line string) (string, error) {
+	dir, err := os.MkdirTemp(c.opts.SocketDir, "nixmesh-")
+	if err != nil {
+		return "", fmt.Errorf("create bridge folder: %w", err)
+	}
+	socket := filepath.Join(dir, "bridge")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		os.RemoveAll(dir)
+		return "", fmt.Errorf("listen for nix: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.life, func() { cancel(context.Cause(c.life)) })
+	context.AfterFunc(ctx, func() { listener.Close() })
+	c.wg.Add(1)
+	go func() {
+		defer c.wg.Done()
+		defer os.RemoveAll(dir)
+		defer stop()
+		var sessions sync.WaitGroup
+		defer sessions.Wait()
+		defer cancel(nil)
+		for {
+			local, err := listener.Accept()
+			if err != nil {
+				return // only the end of ctx closes the listener
+			}
+			sessions.Go(func() { c.bridgeOne(ctx, local.(*net.UnixConn), line) })
+		}
+	}()
+	return socket, nil
+}
+
+// BridgeError is what the last bridged session that failed left on stderr,
+// with its status: the reason behind nix's "unexpected end-of-file".
+func (c *Conn) BridgeError() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bridgeError
+}
+
+func (c *Conn) bridgeOne(ctx context.Context, local *net.UnixConn, line string) {
+	defer local.Close()
+	session, err := c.open(ctx)
+	if err != nil {
+		c.noteBridge(err.Error())
+		return
+	}
+	defer session.Close()
+	// Only the local side is closed when ctx ends: the session then sees the
+	// end of its input, and is killed as any other that does not finish.
+	unhook := context.AfterFunc(ctx, func() { local.Close() })
+	defer unhook()
+
+	stdin, err := session.StdinPipe()
+	if err != nil {
+		return
+	}
+	stdout, err := session.StdoutPipe()
+	if err != nil {
+		return
+	}
+	var stderr bytes.Buffer
+	session.Stderr = &limited{w: &stderr, left: 8 << 10}
+	if err := session.Start(line); err != nil {
+		c.noteBridge(err.Error())
+		return
+	}
+	leash := &leash{session: session}
+	defer leash.release()
+	var up, down sync.WaitGroup
+	up.Go(func() {
+		_, _ = io.Copy(stdin, local)
+		stdin.Close()
+		leash.inputEnded()
+	})
+	down.Go(func() {
+		if _, err := io.Copy(local, stdout); err != nil {
+			leash.inputEnded() // nobody reads any more
+			_, _ = io.Copy(io.Discard, stdout)
+		}
+	})
+	err = session.Wait()
+	down.Wait() // the last bytes may still be on their way to nix
+	local.Close()
+	up.Wait()
+	if err != nil && !leash.killed.Load() {
+		c.noteBridge(strings.TrimSpace(stderr.String() + "\n" + err.Error()))
+	}
+}
+
+// leash ends a session that goes on after its input has ended.
+type leash struct {
+	session *ssh.Session
+	killed  atomic.Bool
+	mu      sync.Mutex // guards the timers
+	kill    *time.Timer
+	shut    *time.Timer
+}
+
+// inputEnded gives the session BridgeGrace from now.
+func (l *leash) inputEnded() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kill != nil {
+		return
+	}
+	l.kill = time.AfterFunc(BridgeGrace, func() {
+		l.killed.Store(true)
+		_ = l.session.Signal(ssh.SIGKILL)
+	})
+	l.shut = time.AfterFunc(BridgeGrace+closeGrace, func() { l.session.Close() })
+}
+
+func (l *leash) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kill != nil {
+		l.kill.Stop()
+		l.shut.Stop()
+	}
+}
+
+func (c *Conn) noteBridge(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bridgeError = text
+}
