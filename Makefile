@@ -24,5 +24,5 @@ bench:            ## benchmarks that need no peer
 fuzz:             ## each fuzz target for a minute
 	./internal/ci/fuzz.sh
 
-clean:            ## what building left; the lab's cache stays (nixmesh lab down --cache)
-	rm -rf bin .nixmesh
+clean:            ## what building left
+	rm -rf bin .nixmesh .demo

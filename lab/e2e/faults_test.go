@@ -1,0 +1,343 @@
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Faults of the new system itself: the host finds them and goes back.
+func TestBadGenerations(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	old := f.systems("h1").current
+
+	for _, c := range []struct {
+		name, nixos, says string
+	}{
+		{"activation script fails", `{ "system.activationScripts.broken" = { text = "false" } }`, "activat"},
+		{"new unit fails", `{ "systemd.services.broken" = { wantedBy = ["multi-user.target"], script = "exit 3", serviceConfig = { Type = "oneshot" } } }`, "broken.service"},
+		{"unit that cannot be loaded", `{ "systemd.services.broken" = { wantedBy = ["multi-user.target"], serviceConfig = { ExecStart = ["/bin/sh -c true", "/bin/sh -c false"] } } }`, "broken.service"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f.nixos("h1", c.nixos)
+			f.deploy().want(t, 4).says(t, c.says, "rolled back")
+			f.wantSettled("h1", old)
+			f.wantNoLitter("h1")
+		})
+	}
+	f.nixos("h1", "{}")
+	for _, c := range []struct {
+		name, env, says string
+	}{
+		{"check fails", `  env = { FAIL_HEALTH = "1" }`, "503"},
+		{"crash loop that is never failed", `  env = { CRASH_AFTER = "700ms" }`, "web"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f.service("web", c.env)
+			f.deploy().want(t, 4).says(t, c.says, "rolled back")
+			f.wantSettled("h1", old)
+			f.wantNoLitter("h1")
+			f.ssh("h1", "curl -sf http://127.0.0.1:20000/healthz").want(t, 0)
+		})
+	}
+	t.Run("and the next good one passes", func(t *testing.T) {
+		f.service("web", `  env = { COLOUR = "blue" }`)
+		f.deploy().want(t, 0)
+		f.ssh("h1", "systemctl show -p Environment web.service").says(t, "COLOUR=blue")
+	})
+}
+
+// TestFailedBefore: a unit that failed before the switch and still fails is
+// not the new system's fault; the same unit failing anew is.
+func TestFailedBefore(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	flaky := func(version string) string {
+		return `{ "systemd.services.flaky" = { wantedBy = ["multi-user.target"], environment = { VERSION = "` + version + `" }, script = "test ! -e /var/flaky-fails", serviceConfig = { Type = "oneshot", RemainAfterExit = true } } }`
+	}
+	f.nixos("h1", flaky("1"))
+	f.deploy().want(t, 0)
+	f.ssh("h1", "touch /var/flaky-fails; systemctl restart flaky.service; systemctl is-failed flaky.service").says(t, "failed")
+
+	f.service("web", `  env = { COLOUR = "blue" }`)
+	f.deploy().want(t, 0)
+	passed := f.systems("h1").current
+
+	f.nixos("h1", flaky("2"))
+	f.deploy().want(t, 4).says(t, "flaky.service")
+	f.wantSettled("h1", passed)
+}
+
+// TestHungSwitch: activation never ends; activate_timeout ends it.
+func TestHungSwitch(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	old := f.systems("h1").current
+	f.lab("break", "h1", "--hang-switch").want(t, 0)
+	f.service("web", `  env = { COLOUR = "blue" }`)
+	f.deploy().want(t, 4).says(t, "rolled back")
+	f.lab("heal").want(t, 0)
+	f.wantSettled("h1", old)
+	f.wantNoLitter("h1")
+}
+
+// TestHungRevert: the way back hangs, too. The fallback unit reboots the host,
+// and the host boots the old system because nothing was committed. The test
+// shortens the two limits of 180 s in the run's own units.
+func TestHungRevert(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	slow := `{ "systemd.services.slow" = { wantedBy = ["multi-user.target"], script = "while test -e /run/hang; do sleep 0.2; done", serviceConfig = { Type = "oneshot", RemainAfterExit = true, TimeoutStartSec = "infinity" } } }`
+	f.nixos("h1", slow)
+	f.deploy().want(t, 0)
+	old := f.systems("h1").current
+	root := f.host("h1").Root
+	f.ssh("h1", "touch /run/hang").want(t, 0)
+	boot := f.ssh("h1", "cat /proc/sys/kernel/random/boot_id").stdout
+
+	f.nixos("h1", "{}") // slow.service is stopped; going back starts it again
+	f.service("web", `  env = { FAIL_HEALTH = "1" }`)
+	p := f.startDeploy("deploy", "-y")
+	f.untilPhase(t, root, time.Minute, "armed", "activating", "verifying")
+	f.ssh("h1", "sed -i 's/^TimeoutStartSec=180.*/TimeoutStartSec=5/' /run/systemd/system/nixmesh-revert-*.service /run/systemd/system/nixmesh-fallback-*.service && systemctl daemon-reload").want(t, 0)
+	p.wait().want(t, 4).says(t, "rolled back")
+	until(t, time.Minute, "the host is up again", func() bool {
+		r := f.ssh("h1", "cat /proc/sys/kernel/random/boot_id")
+		return r.code == 0 && r.stdout != boot
+	})
+	f.wantSettled("h1", old)
+}
+
+// TestBrokenSSHD: the new system is healthy and cannot be reached. Nobody
+// commits, so the timer takes it back.
+func TestBrokenSSHD(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	old := f.systems("h1").current
+	f.nixos("h1", `{ "services.openssh.ports" = [2222] }`)
+	f.deploy().want(t, 4).says(t, "rolled back")
+	f.wantSettled("h1", old)
+	f.wantNoLitter("h1")
+}
+
+// TestNetworkCut: losing the network during activation is a non-event if it
+// comes back within the window, and a revert if it does not.
+func TestNetworkCut(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	root := f.host("h1").Root
+
+	t.Run("shorter than the window", func(t *testing.T) {
+		f.service("web", `  env = { COLOUR = "blue" }`)
+		p := f.startDeploy("deploy", "-y")
+		f.untilPhase(t, root, time.Minute, "activating", "verifying")
+		f.lab("break", "h1", "--cut-ssh").want(t, 0)
+		time.Sleep(4 * time.Second)
+		f.lab("heal").want(t, 0)
+		p.wait().want(t, 0)
+	})
+	t.Run("longer than the window", func(t *testing.T) {
+		old := f.systems("h1").current
+		f.service("web", `  env = { COLOUR = "green" }`)
+		p := f.startDeploy("deploy", "-y")
+		f.untilPhase(t, root, time.Minute, "activating", "verifying")
+		f.lab("break", "h1", "--cut-ssh").want(t, 0)
+		f.untilPhase(t, root, 2*time.Minute, "rolled-back")
+		f.lab("heal").want(t, 0)
+		p.wait().want(t, 4)
+		f.wantSettled("h1", old)
+		f.wantNoLitter("h1")
+	})
+}
+
+// TestPowerCut pulls the plug in every phase. The host must come back in the
+// old system or in the new one, whole, and take the next deploy.
+func TestPowerCut(t *testing.T) {
+	for _, c := range []struct {
+		phase  string
+		broken bool // the new system fails its check
+		ends   []string
+	}{
+		{"rooted", false, []string{"old"}},
+		{"armed", false, []string{"old"}},
+		{"activating", false, []string{"old"}},
+		{"verifying", false, []string{"old"}},
+		{"committing", false, []string{"old", "new"}},
+		{"rolling-back", true, []string{"old"}},
+	} {
+		t.Run(c.phase, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, "h1")
+			f.deploy().want(t, 0)
+			old := f.systems("h1").current
+			h := f.host("h1")
+			env := `  env = { COLOUR = "blue" }`
+			if c.broken {
+				env = `  env = { FAIL_HEALTH = "1" }`
+			}
+			f.service("web", env)
+			p := f.startDeploy("deploy", "-y")
+			seen := f.killAtPhase(t, h, c.phase)
+			r := p.wait()
+			if r.code == 0 && len(c.ends) == 1 {
+				t.Fatalf("the deploy says that all went well: %s", r)
+			}
+			until(t, time.Minute, "the host is over it", func() bool {
+				j := f.journal(f.host("h1").Root)
+				return j.Phase == "committed" || j.Phase == "rolled-back" || j.Phase == "failed"
+			})
+			j := f.journal(f.host("h1").Root)
+			t.Logf("cut in %s: journal ends %s, deploy exits %d", seen, j.Phase, r.code)
+			until(t, time.Minute, "the host answers", func() bool { return f.ssh("h1", "true").code == 0 })
+			want := old
+			if j.Phase == "committed" {
+				want = j.New
+			}
+			f.wantSettled("h1", want)
+			f.wantNoLitter("h1")
+			f.service("web", `  env = { COLOUR = "white" }`)
+			f.deploy().want(t, 0)
+		})
+	}
+}
+
+// killAtPhase waits for the phase and pulls the plug within a millisecond.
+func (f *fleet) killAtPhase(t *testing.T, h labHost, phase string) string {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for time.Now().Before(deadline) {
+		now := f.journal(h.Root).Phase
+		if now == phase {
+			if err := syscall.Kill(h.PID, syscall.SIGKILL); err != nil {
+				t.Fatalf("cut the power of %s: %v", h.Name, err)
+			}
+			return now
+		}
+		time.Sleep(300 * time.Microsecond)
+	}
+	t.Fatalf("the host never came to %s; last: %s", phase, f.journal(h.Root).Phase)
+	return ""
+}
+
+// TestDeployerKilled kills the deployer with -9 in every phase. The host
+// resolves by itself, and a new deploy takes over.
+func TestDeployerKilled(t *testing.T) {
+	for _, c := range []struct{ phase string }{{"rooted"}, {"armed"}, {"activating"}, {"verifying"}, {"committing"}} {
+		t.Run(c.phase, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, "h1")
+			f.deploy().want(t, 0)
+			old := f.systems("h1").current
+			h := f.host("h1")
+			f.service("web", `  env = { COLOUR = "blue" }`)
+			p := f.startDeploy("deploy", "-y")
+			until(t, time.Minute, "phase "+c.phase, func() bool { return f.journal(h.Root).Phase == c.phase })
+			if err := p.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			p.wait()
+			until(t, 2*time.Minute, "the host resolves by itself", func() bool {
+				switch f.journal(h.Root).Phase {
+				case "committed", "rolled-back", "failed", "rooted":
+					return true
+				}
+				return false
+			})
+			j := f.journal(h.Root)
+			t.Logf("killed in %s: journal ends %s", c.phase, j.Phase)
+			want := old
+			if j.Phase == "committed" {
+				want = j.New
+			}
+			f.wantSettled("h1", want)
+			// The dead deployer's lease goes stale after a minute.
+			f.deploy("--wait-lock", "90s").want(t, 0)
+			f.ssh("h1", "systemctl show -p Environment web.service").says(t, "COLOUR=blue")
+		})
+	}
+}
+
+// TestHungPID1: a stopped PID 1 runs no timers. On real machines the hardware
+// watchdog ends that; here the test is the watchdog.
+func TestHungPID1(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	old := f.systems("h1").current
+	h := f.host("h1")
+	f.service("web", `  env = { COLOUR = "blue" }`)
+	p := f.startDeploy("deploy", "-y")
+	f.untilPhase(t, h.Root, time.Minute, "activating", "verifying")
+	if err := syscall.Kill(h.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second) // the watchdog's interval
+	f.lab("break", "h1", "--power").want(t, 0)
+	p.wait().want(t, 4)
+	f.wantSettled("h1", old)
+}
+
+// TestFirstContact needs a host without nixmesh; the lab's hosts start so.
+func TestFirstContact(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.ssh("h1", "id deploy").want(t, 1)
+	f.ssh("h1", "test ! -e /etc/nixmesh/host.json && test ! -e /run/current-system/sw/bin/nixmesh-host").want(t, 0)
+	seed := f.systems("h1").current
+	t.Run("a bad first generation goes back to the plain system", func(t *testing.T) {
+		f.service("web", `  env = { FAIL_HEALTH = "1" }`)
+		f.run("deploy", "-y", "--first", "h1", "--as", "root").want(t, 4)
+		f.wantSettled("h1", seed)
+		f.ssh("h1", "test ! -e /etc/nixmesh/host.json").want(t, 0)
+	})
+	t.Run("a good one stays", func(t *testing.T) {
+		f.service("web", "")
+		f.run("deploy", "-y", "--first", "h1", "--as", "root").want(t, 0).says(t, "deploy")
+		f.ssh("h1", "id deploy && sudo -u deploy sudo -n /run/current-system/sw/bin/nixmesh-host status </dev/null").want(t, 0)
+		f.ssh("h1", "sudo -u deploy sudo -n /bin/sh -c true").want(t, 1)
+	})
+	t.Run("twice is refused", func(t *testing.T) {
+		f.run("deploy", "-y", "--first", "h1", "--as", "root").want(t, 6)
+	})
+}
+
+// TestTwoDeployers: the second one is refused with the first one's name.
+func TestTwoDeployers(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	f.lab("break", "h1", "--hang-switch").want(t, 0)
+	f.service("web", `  env = { COLOUR = "blue" }`)
+	p := f.startDeploy("deploy", "-y")
+	root := f.host("h1").Root
+	f.untilPhase(t, root, time.Minute, "activating")
+	r := f.deploy().want(t, 6)
+	if !strings.Contains(r.stdout+r.stderr, "lab@") {
+		t.Errorf("the refusal must name the holder: %s", r)
+	}
+	p.wait().want(t, 4)
+}
+
+// TestLabDownLeavesNothing compares the machine before and after.
+func TestLabDownLeavesNothing(t *testing.T) {
+	needLab(t)
+	look := func() string {
+		out, err := exec.Command("sh", "-c", `grep -c nixmesh /proc/self/mounts; ip -br link | grep -c nm-; ip netns list 2>/dev/null | grep -c nm-; losetup -a 2>/dev/null | grep -c nixmesh; nft list tables 2>/dev/null | grep -c nixmesh; true`).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	before := look()
+	t.Run("up and down", func(t *testing.T) { newFleet(t, "h1", "h2") })
+	if after := look(); after != before {
+		t.Errorf("the lab left something behind:\nbefore:\n%s\nafter:\n%s", before, after)
+	}
+}
