@@ -1,0 +1,17 @@
+# What nixmesh puts on a host. One option group a file; nothing acts unless
+# services.nixmesh.enable is set.
+{
+  imports = [
+    ./identity.nix
+    ./package.nix
+    ./operators.nix
+    ./access.nix
+    ./instances.nix
+    ./units.nix
+    ./unit-services.nix
+    ./checks.nix
+    ./rollout.nix
+    ./facts.nix
+    ./guards.nix
+  ];
+}
