@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
+	"strings"
 )
 
 // BridgeEnv names the socket of Bridge in the environment of nix, and so of
@@ -18,18 +20,23 @@ const BridgeEnv = "NIXMESH_BRIDGE"
 //   - the rest is bytes between stdio and the bridge.
 //
 // The result is the exit status; 255 is ssh's own failure.
-func Shim(args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+func Shim(args, env []string, stdin io.Reader, stdout io.Writer) int {
 	if i := slices.Index(args, "-O"); i >= 0 && i+1 < len(args) && args[i+1] == "check" {
 		return 255
 	}
-	socket := getenv(BridgeEnv)
+	var socket string
+	for _, e := range env {
+		if value, ok := strings.CutPrefix(e, BridgeEnv+"="); ok {
+			socket = value
+		}
+	}
 	if socket == "" {
-		fmt.Fprintf(stderr, "nixmesh: run as ssh without %s: this name is for nix only\n", BridgeEnv)
+		fmt.Fprintf(os.Stderr, "nixmesh: run as ssh without %s: this name is for nix only\n", BridgeEnv)
 		return 255
 	}
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
-		fmt.Fprintf(stderr, "nixmesh: no deployer at %s: %v\n", socket, err)
+		fmt.Fprintf(os.Stderr, "nixmesh: no deployer at %s: %v\n", socket, err)
 		return 255
 	}
 	defer conn.Close()
