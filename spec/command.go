@@ -1,0 +1,257 @@
+package spec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// piece is a Part with its place in the command's text.
+type piece struct {
+	Part
+	from, to int
+}
+
+// commandError is what is wrong with a command, and where in its text.
+type commandError struct {
+	code     string
+	from, to int
+	detail   string
+	hint     string
+}
+
+func (e *commandError) Error() string { return e.detail }
+
+// splitter splits a command into words by the quoting rules of a shell, and
+// refuses what only a shell could do.
+type splitter struct {
+	text  string
+	at    int
+	words [][]piece
+	word  []piece
+	open  bool // a word has begun, maybe an empty one: ""
+}
+
+// splitCommand splits a command line. $NAME and ${NAME} become references,
+// outside of single quotes; "$$" is a dollar.
+func splitCommand(text string) ([][]piece, *commandError) {
+	s := &splitter{text: text}
+	for s.at < len(text) {
+		if err := s.step(); err != nil {
+			return nil, err
+		}
+	}
+	s.endWord()
+	if len(s.words) == 0 {
+		return nil, &commandError{code: "NM0304", to: len(text), detail: "The command is empty.", hint: `for example exec = "bin/web"`}
+	}
+	return s.words, nil
+}
+
+func (s *splitter) step() *commandError {
+	c := s.text[s.at]
+	switch {
+	case c == ' ' || c == '\t' || c == '\n' || c == '\r':
+		s.at++
+		s.endWord()
+	case c == '\'':
+		end := strings.IndexByte(s.text[s.at+1:], '\'')
+		if end < 0 {
+			return s.unclosed(s.at)
+		}
+		s.open = true
+		s.literal(s.text[s.at+1:s.at+1+end], s.at+1)
+		s.at += end + 2
+	case c == '"':
+		return s.doubleQuoted()
+	case c == '\\':
+		if s.at+1 == len(s.text) {
+			return s.refuse(s.at, 1, "A backslash ends the command.")
+		}
+		s.open = true
+		s.literal(s.text[s.at+1:s.at+2], s.at+1)
+		s.at += 2
+	case c == '$':
+		s.open = true
+		return s.dollar()
+	case strings.IndexByte("|&;<>()`", c) >= 0:
+		return s.operator(c)
+	default:
+		s.open = true
+		s.literal(string(c), s.at)
+		s.at++
+	}
+	return nil
+}
+
+func (s *splitter) doubleQuoted() *commandError {
+	start := s.at
+	s.open = true
+	for s.at++; s.at < len(s.text); {
+		switch c := s.text[s.at]; {
+		case c == '"':
+			s.at++
+			return nil
+		case c == '\\' && s.at+1 < len(s.text) && strings.IndexByte("$\"\\`\n", s.text[s.at+1]) >= 0:
+			s.literal(s.text[s.at+1:s.at+2], s.at+1)
+			s.at += 2
+		case c == '`':
+			return s.operator(c)
+		case c == '$':
+			if err := s.dollar(); err != nil {
+				return err
+			}
+		default:
+			s.literal(string(c), s.at)
+			s.at++
+		}
+	}
+	return s.unclosed(start)
+}
+
+// dollar reads $NAME, ${NAME} or $$.
+func (s *splitter) dollar() *commandError {
+	rest := s.text[s.at+1:]
+	switch {
+	case strings.HasPrefix(rest, "$"):
+		s.literal("$", s.at)
+		s.at += 2
+		return nil
+	case strings.HasPrefix(rest, "("):
+		return s.refuse(s.at, 2, "$(…) would need a shell, and none is run.")
+	case strings.HasPrefix(rest, "{"):
+		name, _, closed := strings.Cut(rest[1:], "}")
+		if !closed || !isVariable(name) {
+			return s.refuse(s.at, 2, "${…} holds one name, without more.")
+		}
+		s.word = append(s.word, piece{Part{Var: name}, s.at, s.at + len(name) + 3})
+		s.at += len(name) + 3
+		return nil
+	}
+	n := 0
+	for n < len(rest) && isVariable(rest[:n+1]) {
+		n++
+	}
+	if n == 0 {
+		return &commandError{"NM0304", s.at, s.at + 1, "A lone $ names nothing.", "write $$ for a dollar"}
+	}
+	s.word = append(s.word, piece{Part{Var: rest[:n]}, s.at, s.at + n + 1})
+	s.at += n + 1
+	return nil
+}
+
+// literal appends text to the word.
+func (s *splitter) literal(text string, from int) {
+	if text == "" {
+		return
+	}
+	if last := len(s.word) - 1; last >= 0 && s.word[last].Var == "" {
+		s.word[last].Text += text
+		s.word[last].to = from + len(text)
+		return
+	}
+	s.word = append(s.word, piece{Part{Text: text}, from, from + len(text)})
+}
+
+func (s *splitter) endWord() {
+	if s.open {
+		s.words = append(s.words, s.word)
+	}
+	s.word, s.open = nil, false
+}
+
+func (s *splitter) unclosed(from int) *commandError {
+	return &commandError{"NM0304", from, from + 1, "This quote does not close.", "close it, or write \\" + s.text[from:from+1] + " for the character itself"}
+}
+
+func (s *splitter) refuse(from, n int, detail string) *commandError {
+	return &commandError{"NM0304", from, min(from+n, len(s.text)), detail, "no shell is run: put a script into the package"}
+}
+
+func (s *splitter) operator(c byte) *commandError {
+	n := 1
+	for s.at+n < len(s.text) && s.text[s.at+n] == c {
+		n++
+	}
+	return s.refuse(s.at, n, fmt.Sprintf("%q is shell syntax, and no shell is run.", s.text[s.at:s.at+n]))
+}
+
+// givenVariables are the names that every command may use. ports are added for
+// the service's listens.
+func givenVariables(s *Service) []string {
+	names := []string{"STATE_DIRECTORY", "CACHE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "NIXMESH_HOST", "NIXMESH_SERVICE"}
+	if len(s.Listens) > 0 {
+		names = append(names, "PORT")
+	}
+	for _, l := range s.Listens {
+		if l.Name != "" {
+			names = append(names, "PORT_"+variableOf(l.Name))
+		}
+	}
+	return names
+}
+
+// command reads a command line. later mutes unknown names: secrets, which give
+// names too, were refused already.
+func (d *decoder) command(b *block, name string, s *Service, later bool) *Command {
+	it, ok := d.item(b, name)
+	if !ok {
+		return nil
+	}
+	text, ok := d.asText(it)
+	if !ok {
+		return nil
+	}
+	words, bad := splitCommand(text)
+	if bad == nil {
+		bad = firstWord(words[0])
+	}
+	if bad != nil {
+		d.add(problem{code: bad.code, rng: d.part(it, bad.from, bad.to), block: b.title, detail: bad.detail, hint: bad.hint})
+		return nil
+	}
+	given := givenVariables(s)
+	for key := range s.Env {
+		given = append(given, key)
+	}
+	c := &Command{Place: it.a.place()}
+	for _, word := range words {
+		parts := []Part{}
+		for _, p := range word {
+			if p.Var != "" && !later && !slices.Contains(given, p.Var) {
+				hint := didYouMean(p.Var, given, "the names are")
+				if (p.Var == "PORT" || strings.HasPrefix(p.Var, "PORT_")) && len(s.Listens) == 0 {
+					hint = `add listen "http" {}, which gives $PORT`
+				}
+				d.add(problem{code: "NM0303", rng: d.part(it, p.from, p.to), block: b.title,
+					detail: fmt.Sprintf("$%s is not a name that this command gets.", p.Var), hint: hint})
+			}
+			parts = append(parts, p.Part)
+		}
+		c.Words = append(c.Words, parts)
+	}
+	return c
+}
+
+// firstWord holds the rules for the program: a path, of the package or absolute.
+func firstWord(word []piece) *commandError {
+	if len(word) != 1 || word[0].Var != "" {
+		to := 0
+		if len(word) > 0 {
+			to = word[len(word)-1].to
+		}
+		return &commandError{"NM0304", 0, to, "The first word is the program and holds no variables.", `for example "bin/web"`}
+	}
+	text := word[0].Text
+	name, _, assigned := strings.Cut(text, "=")
+	switch {
+	case assigned && isVariable(name):
+		return &commandError{"NM0304", word[0].from, word[0].to, "Setting a variable before the program is shell syntax, and no shell is run.",
+			fmt.Sprintf("env = { %s = \"…\" }", name)}
+	case slices.Contains(strings.Split(text, "/"), ".."):
+		return &commandError{"NM0304", word[0].from, word[0].to, "The program's path leaves its package.", `for example "bin/web"`}
+	case strings.HasPrefix(text, "-") || strings.HasPrefix(text, "@") || strings.HasPrefix(text, "+") || strings.HasPrefix(text, "!") || strings.HasPrefix(text, ":"):
+		return &commandError{"NM0304", word[0].from, word[0].from + 1, "The prefix is systemd's and is not taken here.", `for example "bin/web"`}
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+const attributePath = `[A-Za-z_][A-Za-z0-9_'-]*(\.[A-Za-z_][A-Za-z0-9_'-]*)*`
+
+func (d *decoder) host(f *Fleet, b *block) *Host {
+	d.required(b, hostSchema())
+	h := &Host{
+		Name:    b.label,
+		Place:   b.place(),
+		Address: d.address(b),
+		Tags:    d.tags(b),
+		Zone:    d.matching(b, "zone", "", `^[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)?$`, "ZONE or REGION/ZONE, in lower case", `zone = "eu/rack1"`),
+		System:  d.matching(b, "system", "x86_64-linux", `^[a-z0-9_]+-linux$`, "a Linux system of Nix", `system = "aarch64-linux"`),
+		Config:  d.config(f, b),
+		Imports: d.imports(f, b),
+		BuildOn: d.choice(b, "build_on", "local", "local", "target"),
+		SSH:     d.ssh(b.one("ssh"), f.SSH),
+	}
+	h.Nixos, h.NixosPlace = d.nixos(b)
+	if it, ok := d.item(b, "ssh_host_key"); ok {
+		if text, ok := d.asText(it); ok {
+			h.HostKey = d.hostKey(it, text)
+		}
+	}
+	return h
+}
+
+func (d *decoder) hostKey(it item, text string) string {
+	key, err := sshKey(text, "ssh-ed25519")
+	if err != nil {
+		detail := err.Error()
+		d.add(problem{code: "NM0503", rng: it.rng, block: it.a.title, detail: strings.ToUpper(detail[:1]) + detail[1:] + ".",
+			hint: "paste /etc/ssh/ssh_host_ed25519_key.pub of the host"})
+	}
+	return key
+}
+
+func (d *decoder) address(b *block) string {
+	it, ok := d.item(b, "address")
+	if !ok {
+		return ""
+	}
+	text, ok := d.asText(it)
+	if !ok {
+		return ""
+	}
+	ip, err := netip.ParseAddr(text)
+	if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
+		d.add(problem{code: "NM0501", rng: it.rng, block: b.title, detail: fmt.Sprintf("%q is not the address of one host.", text),
+			hint: `write an IPv4 or IPv6 address without port or range, for example "10.0.0.21"`})
+		return ""
+	}
+	return ip.Unmap().String()
+}
+
+// checkAddresses finds two hosts with one address.
+func (d *decoder) checkAddresses(top *block) {
+	first := map[string]*block{}
+	for _, b := range top.all("host") {
+		a := b.attrs["address"]
+		if a == nil {
+			continue
+		}
+		v, ok := d.value(a)
+		if !ok || v.IsNull() || v.Type() != cty.String {
+			continue
+		}
+		ip, err := netip.ParseAddr(v.AsString())
+		if err != nil {
+			continue
+		}
+		address := ip.Unmap().String()
+		if other := first[address]; other != nil {
+			d.add(problem{code: "NM0501", rng: a.expr.Range(), block: b.title,
+				detail: fmt.Sprintf("Host %q has the address %s, too, at %s.", other.label, address, at(other.attrs["address"].key)), hint: "every host has an address of its own"})
+			continue
+		}
+		first[address] = b
+	}
+}
+
+func (d *decoder) tags(b *block) []string {
+	texts, entries := d.texts(b, "tags")
+	var tags []string
+	for i, tag := range texts {
+		if !isName(tag) {
+			d.add(problem{code: "NM0106", rng: entries[i].rng, block: b.title, detail: fmt.Sprintf("%q is not a tag.", tag), hint: nameRule})
+		}
+		if slices.Contains(tags, tag) {
+			d.add(problem{code: "NM0107", rng: entries[i].rng, block: b.title, detail: fmt.Sprintf("The tag %q stands here twice.", tag), hint: "keep one"})
+			continue
+		}
+		tags = append(tags, tag)
+	}
+	return tags
+}
+
+// config reads INPUT#nixosConfigurations.NAME (NM0504).
+func (d *decoder) config(f *Fleet, b *block) string {
+	it, ok := d.item(b, "config")
+	if !ok {
+		return ""
+	}
+	text, ok := d.asText(it)
+	if !ok {
+		return ""
+	}
+	input, attr, _ := strings.Cut(text, "#")
+	name, isConfig := strings.CutPrefix(attr, "nixosConfigurations.")
+	switch {
+	case !isConfig || input == "" || !regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_'-]*$`).MatchString(name):
+		d.add(problem{code: "NM0504", rng: it.rng, block: b.title, detail: fmt.Sprintf("%q is not INPUT#nixosConfigurations.NAME.", text),
+			hint: fmt.Sprintf(`for example config = "infra#nixosConfigurations.%s"`, b.label)})
+	case b.has("system"):
+		d.add(problem{code: "NM0504", rng: b.attrs["system"].key, block: b.title, detail: "With config the system is that configuration's own.", hint: "delete system"})
+	default:
+		d.knownInput(f, it, input)
+	}
+	return text
+}
+
+// knownInput holds the name before "#" against fleet.inputs (NM0206).
+func (d *decoder) knownInput(f *Fleet, it item, input string) bool {
+	if _, ok := f.Inputs[input]; ok {
+		return true
+	}
+	hint := fmt.Sprintf("add to inputs: %s = \"github:OWNER/REPO\"", input)
+	if n := nearest(input, slices.Collect(maps.Keys(f.Inputs))); n != "" {
+		hint = fmt.Sprintf("did you mean %q? Else %s", n, hint)
+	}
+	rng := it.rng
+	if it.value.Type() == cty.String {
+		rng = d.part(it, 0, len(input))
+	}
+	d.add(problem{code: "NM0206", rng: rng, block: it.a.title, detail: fmt.Sprintf("The fleet has no input %q.", input), hint: hint})
+	return false
+}
+
+func (d *decoder) imports(f *Fleet, b *block) []Import {
+	var imports []Import
+	for _, it := range d.items(b, "imports") {
+		text, ok := d.asText(it)
+		if !ok {
+			continue
+		}
+		i := Import{Place: it.a.place()}
+		i.Place.Line = it.rng.Start.Line
+		if input, attr, isFlake := strings.Cut(text, "#"); isFlake {
+			if !regexp.MustCompile(`^` + attributePath + `$`).MatchString(attr) {
+				d.wrong(it, fmt.Sprintf("%q is not INPUT#nixosModules.NAME.", text), `imports = ["disko#nixosModules.disko"]`)
+				continue
+			}
+			if !d.knownInput(f, it, input) {
+				continue
+			}
+			i.Input, i.Attr = input, attr
+		} else if i.Path, ok = d.file(it); !ok {
+			continue
+		}
+		imports = append(imports, i)
+	}
+	return imports
+}
+
+// nixos reads the free-form options.
+func (d *decoder) nixos(b *block) (map[string]any, Place) {
+	it, ok := d.item(b, "nixos")
+	if !ok {
+		return nil, Place{}
+	}
+	if t := it.value.Type(); !t.IsObjectType() && !t.IsMapType() {
+		d.wrong(it, fmt.Sprintf("\"nixos\" is a map from options to values, this is %s.", typeName(it.value)), `nixos = { "services.openssh" = { enable = true } }`)
+		return nil, Place{}
+	}
+	tree, _ := plain(it.value).(map[string]any)
+	for key, rng := range keyRanges(it.a.expr) {
+		if key == "" || slices.Contains(strings.Split(key, "."), "") {
+			d.wrong(item{value: it.value, rng: rng, a: it.a}, fmt.Sprintf("%q is not the path of an option.", key), `nixos = { "services.openssh.enable" = true }`)
+		}
+	}
+	return tree, it.a.place()
+}
+
+// plain turns a value into the tree that fleet.go describes.
+func plain(v cty.Value) any {
+	t := v.Type()
+	switch {
+	case v.IsNull():
+		return nil
+	case t == cty.String:
+		return v.AsString()
+	case t == cty.Bool:
+		return v.True()
+	case t == cty.Number:
+		if n, exact := v.AsBigFloat().Int64(); exact == 0 {
+			return n
+		}
+		n, _ := v.AsBigFloat().Float64()
+		return n
+	case t.IsObjectType(), t.IsMapType():
+		m := map[string]any{}
+		for key, inner := range v.AsValueMap() {
+			m[key] = plain(inner)
+		}
+		return m
+	case t.IsTupleType(), t.IsListType(), t.IsSetType():
+		list := []any{}
+		for _, inner := range v.AsValueSlice() {
+			list = append(list, plain(inner))
+		}
+		return list
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,70 @@
+package spec
+
+import (
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// parse reads one file's syntax. The body is nil when the file has syntax
+// errors: only the first is told, since what follows is mostly its echo.
+func (s *sink) parse(name string, src []byte) *hclsyntax.Body {
+	if !s.readable(name, src) {
+		return nil
+	}
+	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	for _, d := range diags {
+		if d.Severity != hcl.DiagError || d.Summary == "Attribute redefined" {
+			continue
+		}
+		p := problem{code: "NM0101", detail: syntaxDetail(d), hint: syntaxHint(d)}
+		if d.Subject != nil {
+			p.rng = *d.Subject
+		} else {
+			p.rng = fileStart(name)
+		}
+		s.add(p)
+		return nil
+	}
+	for _, d := range diags {
+		if d.Severity == hcl.DiagError {
+			s.add(problem{code: "NM0107", rng: *d.Subject, detail: d.Detail, hint: "keep one of the two"})
+		}
+	}
+	body, ok := file.Body.(*hclsyntax.Body)
+	if !ok {
+		return nil
+	}
+	return body
+}
+
+// syntaxDetail is HCL's own sentence, with its summary where that adds something.
+func syntaxDetail(d *hcl.Diagnostic) string {
+	summary := strings.TrimSuffix(d.Summary, ".")
+	if d.Detail == "" {
+		return summary + "."
+	}
+	return summary + ": " + d.Detail
+}
+
+// syntaxHint knows the usual slips.
+func syntaxHint(d *hcl.Diagnostic) string {
+	switch {
+	case strings.Contains(d.Summary, "Invalid single-argument block"), strings.Contains(d.Detail, "single-line block"),
+		strings.Contains(d.Summary, "Invalid single-line block"):
+		return "a one-line block holds one argument: put each on a line of its own"
+	case strings.Contains(d.Detail, "Single quotes"), strings.Contains(d.Summary, "Invalid character") && strings.Contains(d.Detail, "'"):
+		return `texts stand in double quotes: "…"`
+	case strings.Contains(d.Summary, "Invalid multi-line string"):
+		return "close the quote on the same line, or use <<EOT … EOT"
+	case strings.Contains(d.Summary, "Missing newline after argument"):
+		return "one argument a line; list entries need commas"
+	case strings.Contains(d.Summary, "Unclosed configuration block"), strings.Contains(d.Summary, "Unbalanced"):
+		return "a } is missing"
+	case strings.Contains(d.Summary, "Missing item separator"), strings.Contains(d.Summary, "Missing attribute separator"):
+		return "put a comma between the entries"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,213 @@
+package spec
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// block is a block that its schema accepts. What the schema refuses was
+// reported and is left out.
+type block struct {
+	kind   string
+	label  string // "" without
+	title  string // of the outermost block: `service "web"`
+	path   string // "service.web.check[0]"; names what was written, see decoder.wrote
+	header hcl.Range
+	name   hcl.Range // the label, else the kind
+	attrs  map[string]*attr
+	blocks []*block
+	later  map[string]bool // words of a later release that stand here
+}
+
+// attr is an argument with its value not yet evaluated.
+type attr struct {
+	name  string
+	key   hcl.Range // the name
+	expr  hclsyntax.Expression
+	title string // of the outermost block
+	path  string
+}
+
+func (b *block) has(name string) bool { return b.attrs[name] != nil }
+
+// all are the blocks of a kind, in the order of the file.
+func (b *block) all(kind string) []*block {
+	var found []*block
+	for _, c := range b.blocks {
+		if c.kind == kind {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// one is the block of a kind, or an empty one that gives every default.
+func (b *block) one(kind string) *block {
+	for _, c := range b.blocks {
+		if c.kind == kind {
+			return c
+		}
+	}
+	return &block{kind: kind, title: b.title, path: b.path + "." + kind, header: b.header, name: b.name}
+}
+
+func (b *block) place() Place {
+	return Place{File: b.header.Filename, Line: b.header.Start.Line, Block: b.title}
+}
+
+func (a *attr) place() Place {
+	return Place{File: a.key.Filename, Line: a.key.Start.Line, Block: a.title}
+}
+
+// structure holds a body against its schema, into b.
+func (s *sink) structure(b *block, schema *blockSchema, body *hclsyntax.Body) {
+	b.attrs, b.later = map[string]*attr{}, map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(body.Attributes)) {
+		s.argument(b, schema, body.Attributes[name])
+	}
+	count := map[string]int{}
+	first := map[string]hcl.Range{}
+	for _, inner := range body.Blocks {
+		c, ok := s.inner(b, schema, inner)
+		if !ok {
+			continue
+		}
+		key := c.kind + " " + c.label
+		if earlier, twice := first[key]; twice && !schema.blocks[c.kind].many {
+			s.add(problem{code: "NM0107", rng: c.header, block: b.title,
+				detail: fmt.Sprintf("There is a %q block at %s already.", c.kind, at(earlier)), hint: "keep one of the two"})
+			continue
+		}
+		first[key] = c.header
+		if schema.blocks[c.kind].label == "NAME" {
+			c.path = strings.TrimPrefix(b.path+"."+c.kind+"."+c.label, ".")
+		} else if schema.blocks[c.kind].many {
+			c.path = fmt.Sprintf("%s.%s[%d]", b.path, c.kind, count[c.kind])
+		} else {
+			c.path = b.path + "." + c.kind
+		}
+		count[c.kind]++
+		s.structure(c, schema.blocks[c.kind], inner.Body)
+		b.blocks = append(b.blocks, c)
+	}
+}
+
+func (s *sink) argument(b *block, schema *blockSchema, a *hclsyntax.Attribute) {
+	arg, known := schema.args[a.Name]
+	inner := schema.blocks[a.Name]
+	switch {
+	case known && arg.later, inner != nil && inner.later:
+		b.later[a.Name] = true
+		s.notYet(a.NameRange, b, a.Name)
+	case known:
+		b.attrs[a.Name] = &attr{name: a.Name, key: a.NameRange, expr: a.Expr, title: b.title, path: b.path}
+	case inner != nil:
+		b.later[a.Name] = true
+		s.add(problem{code: "NM0103", rng: a.NameRange, block: b.title,
+			detail: fmt.Sprintf("%q is a block, not an argument.", a.Name), hint: "write it without \"=\": " + blockForm(a.Name, inner)})
+	default:
+		s.add(problem{code: "NM0102", rng: a.NameRange, block: b.title,
+			detail: fmt.Sprintf("%s has no argument named %q.", theBlock(b), a.Name), hint: didYouMean(a.Name, words(schema), "it accepts")})
+	}
+}
+
+// inner checks a block's kind and label.
+func (s *sink) inner(b *block, schema *blockSchema, h *hclsyntax.Block) (*block, bool) {
+	in, known := schema.blocks[h.Type]
+	arg, isArg := schema.args[h.Type]
+	switch {
+	case known && in.later, isArg && arg.later:
+		b.later[h.Type] = true
+		s.notYet(h.TypeRange, b, h.Type)
+		return nil, false
+	case isArg:
+		b.later[h.Type] = true
+		s.add(problem{code: "NM0103", rng: h.TypeRange, block: b.title,
+			detail: fmt.Sprintf("%q is an argument, not a block.", h.Type), hint: "write it with \"=\": " + arg.example})
+		return nil, false
+	case !known && b.kind == "" && (h.Type == "lab"):
+		s.add(problem{code: "NM0007", rng: h.TypeRange, detail: `A "lab" block stands only in lab.hcl.`, hint: "move it to lab.hcl"})
+		return nil, false
+	case !known:
+		s.add(problem{code: "NM0103", rng: h.TypeRange, block: b.title,
+			detail: fmt.Sprintf("%s has no block named %q.", theBlock(b), h.Type), hint: didYouMean(h.Type, words(schema), "it accepts")})
+		return nil, false
+	}
+	c := &block{kind: h.Type, title: b.title, header: h.DefRange(), name: h.TypeRange}
+	if len(h.Labels) > 0 {
+		c.label, c.name = h.Labels[0], h.LabelRanges[0]
+	}
+	if b.kind == "" || b.kind == "lab" {
+		c.title = h.Type
+		if c.label != "" {
+			c.title = fmt.Sprintf("%s %q", h.Type, c.label)
+		}
+	}
+	return c, s.labels(c, in, h)
+}
+
+func (s *sink) labels(c *block, schema *blockSchema, h *hclsyntax.Block) bool {
+	want := 0
+	if schema.label != "" {
+		want = 1
+	}
+	switch {
+	case len(h.Labels) < want:
+		s.add(problem{code: "NM0106", rng: h.TypeRange, block: c.title,
+			detail: fmt.Sprintf("A %s block needs a label.", h.Type), hint: "write " + blockForm(h.Type, schema)})
+		return false
+	case len(h.Labels) > want:
+		s.add(problem{code: "NM0106", rng: h.LabelRanges[want], block: c.title,
+			detail: fmt.Sprintf("A %s block has %d label(s), not %d.", h.Type, want, len(h.Labels)), hint: "write " + blockForm(h.Type, schema)})
+	case schema.label == "NAME" && !isName(c.label):
+		s.add(problem{code: "NM0106", rng: c.name, block: c.title,
+			detail: fmt.Sprintf("%q is not a name.", c.label), hint: nameRule})
+	}
+	return true
+}
+
+// required reports the arguments that a block lacks, at its header.
+func (s *sink) required(b *block, schema *blockSchema) {
+	for _, name := range slices.Sorted(maps.Keys(schema.args)) {
+		if arg := schema.args[name]; arg.required && !b.has(name) && !b.later[name] {
+			s.add(problem{code: "NM0104", rng: b.header, block: b.title,
+				detail: fmt.Sprintf("%s needs the argument %q.", theBlock(b), name), hint: "add " + arg.example})
+		}
+	}
+}
+
+func (s *sink) notYet(r hcl.Range, b *block, word string) {
+	where := cmp.Or(b.kind, "the file")
+	s.add(problem{code: "NM0109", rng: r, block: b.title,
+		detail: fmt.Sprintf("%q in %s comes with a later release of nixmesh; this one would ignore it, so it refuses it.", word, where),
+		hint:   "delete it, or use a release whose notes name it"})
+}
+
+// words are what a block accepts.
+func words(schema *blockSchema) []string {
+	return slices.Concat(slices.Collect(maps.Keys(schema.args)), slices.Collect(maps.Keys(schema.blocks)))
+}
+
+func theBlock(b *block) string {
+	switch {
+	case b.kind == "":
+		return "A file"
+	case strings.ContainsRune("aeiou", rune(b.kind[0])):
+		return "An " + b.kind + " block"
+	default:
+		return "A " + b.kind + " block"
+	}
+}
+
+func blockForm(kind string, schema *blockSchema) string {
+	if schema.label == "" {
+		return kind + " { … }"
+	}
+	return fmt.Sprintf("%s %q { … }", kind, schema.label)
+}

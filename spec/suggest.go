@@ -1,0 +1,39 @@
+package spec
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// nearest is the known name that was probably meant, or "": fewer than three
+// edits away, and fewer than the name has letters.
+func nearest(name string, known []string) string {
+	best, bestDistance := "", 3
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		d := levenshtein.Distance(name, k, nil)
+		if d < bestDistance && d < len(name) {
+			best, bestDistance = k, d
+		}
+	}
+	if best == "" && len(name) > 2 {
+		for _, k := range known {
+			if strings.HasPrefix(name, k) && len(k) > 3 || strings.HasPrefix(k, name) {
+				return k
+			}
+		}
+	}
+	return best
+}
+
+// didYouMean is the hint for an unknown name: the nearest, else all known ones.
+func didYouMean(name string, known []string, listed string) string {
+	if n := nearest(name, known); n != "" {
+		return `did you mean "` + n + `"?`
+	}
+	if len(known) == 0 {
+		return ""
+	}
+	return listed + ": " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
+}
