@@ -293,4 +293,3 @@ func (b *builder) widen(ctx context.Context, hosts []string) error {
 	b.keys = keys
 	return err
 }
-

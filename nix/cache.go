@@ -47,4 +47,3 @@ func (w *Workspace) rooted(host, path string) bool {
 }
 
 func (w *Workspace) rootLink(host string) string { return filepath.Join(w.rootsDir(), host) }
-
