@@ -89,8 +89,9 @@ type Check struct {
 	Kind    string            `json:"kind"`
 	Address string            `json:"address,omitempty"` // host:port of http, tcp, grpc
 	Path    string            `json:"path,omitempty"`    // http
+	HTTP2   bool              `json:"http2,omitempty"`   // http: in HTTP/2 without an upgrade
 	GRPC    string            `json:"grpc,omitempty"`    // grpc health service name
-	Exec    []string          `json:"exec,omitempty"`    // exec: argv, first word absolute
+	Exec    []string          `json:"exec,omitempty"`    // exec: argv, first word absolute; ${NAME} of Env, $$ is a dollar
 	Env     map[string]string `json:"env,omitempty"`     // exec: whole environment, PATH included
 	User    string            `json:"user"`
 	UID     int               `json:"uid"`

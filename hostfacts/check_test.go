@@ -1,0 +1,219 @@
+package hostfacts_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nixmesh/nixmesh/hostfacts"
+)
+
+// TestMain makes the test's binary its own child, as cmd/nixmesh does.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "host" && os.Args[2] == hostfacts.ChildVerb {
+		os.Exit(hostfacts.ChildMain(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
+// serve answers on a port of its own until the test ends.
+func serve(t *testing.T, h http.HandlerFunc, http2 bool) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!http2)
+	protocols.SetUnencryptedHTTP2(http2)
+	s := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Serve(l) // ends with ErrServerClosed
+	}()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+func check(kind, address string) hostfacts.Check {
+	return hostfacts.Check{
+		Name: "web", Kind: kind, Address: address, User: "root",
+		Timeout: hostfacts.Duration(2 * time.Second), Rise: 1, Fall: 1,
+	}
+}
+
+func run(c hostfacts.Check) hostfacts.Result {
+	return hostfacts.RunCheck(context.Background(), c, hostfacts.Runner{})
+}
+
+func want(t *testing.T, got hostfacts.Result, ok bool, answer string) {
+	t.Helper()
+	if got.OK != ok || got.Answer != answer {
+		t.Errorf("got %v %q, want %v %q", got.OK, got.Answer, ok, answer)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz":
+			fmt.Fprintf(w, "ok\n")
+		case "/warming":
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, "warming\tup\n"+strings.Repeat("x", 500))
+		case "/moved":
+			http.Redirect(w, r, "/healthz", http.StatusFound)
+		case "/slow":
+			select {
+			case <-r.Context().Done():
+			case <-time.After(5 * time.Second):
+			}
+		}
+	}, false)
+	for _, test := range []struct {
+		path   string
+		ok     bool
+		answer string
+	}{
+		{"/healthz", true, "GET /healthz 200: ok"},
+		{"/warming", false, "GET /warming 503: warming up " + strings.Repeat("x", 189) + "…"},
+		{"/moved", false, `GET /moved 302 to /healthz: <a href="/healthz">Found</a>.`},
+		{"/slow", false, "GET /slow: no answer within 300ms"},
+	} {
+		c := check(hostfacts.CheckHTTP, address)
+		c.Path = test.path
+		if test.path == "/slow" {
+			c.Timeout = hostfacts.Duration(300 * time.Millisecond)
+		}
+		want(t, run(c), test.ok, test.answer)
+	}
+}
+
+func TestHTTP2WithoutUpgrade(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }, true)
+	c := check(hostfacts.CheckHTTP, address)
+	c.Path, c.HTTP2 = "/", true
+	want(t, run(c), true, "GET / 200: HTTP/2.0")
+}
+
+func TestTCP(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	want(t, run(check(hostfacts.CheckTCP, address)), true, "connected to "+address)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, run(check(hostfacts.CheckTCP, address)), false, "connect to "+address+": connection refused")
+}
+
+func TestGRPC(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		frame := make([]byte, 5)
+		if _, err := r.Body.Read(frame); err != nil {
+			t.Errorf("read frame: %v", err)
+		}
+		message := make([]byte, binary.BigEndian.Uint32(frame[1:]))
+		if _, err := r.Body.Read(message); err != nil && len(message) > 0 && err.Error() != "EOF" {
+			t.Errorf("read message: %v", err)
+		}
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status, Grpc-Message")
+		switch name := strings.TrimPrefix(string(message), "\x0a\x03"); name {
+		case "":
+			_, _ = w.Write([]byte{0, 0, 0, 0, 2, 8, 1})
+			w.Header().Set("Grpc-Status", "0")
+		case "old":
+			_, _ = w.Write([]byte{0, 0, 0, 0, 2, 8, 2})
+			w.Header().Set("Grpc-Status", "0")
+		default:
+			w.Header().Set("Grpc-Status", "5")
+			w.Header().Set("Grpc-Message", "unknown service")
+		}
+	}, true)
+	for name, result := range map[string]struct {
+		ok     bool
+		answer string
+	}{
+		"":    {true, "grpc health: SERVING"},
+		"old": {false, "grpc health of old: NOT_SERVING"},
+		"new": {false, "grpc health of new: gRPC status 5 unknown service"},
+	} {
+		c := check(hostfacts.CheckGRPC, address)
+		c.GRPC = name
+		want(t, run(c), result.ok, result.answer)
+	}
+	plain := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, true)
+	want(t, run(check(hostfacts.CheckGRPC, plain)), false, "grpc health: HTTP status 404, so no gRPC server")
+}
+
+// A check's connection belongs to the service's user, as the kernel sees it.
+func TestRunAsTheServicesUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("another user's child needs root")
+	}
+	var uid string
+	address := serve(t, func(_ http.ResponseWriter, r *http.Request) { uid = ownerOf(t, r.RemoteAddr) }, false)
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // another user has to reach it
+		t.Fatal(err)
+	}
+	exe := filepath.Join(dir, "nixmesh")
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(exe, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := check(hostfacts.CheckHTTP, address)
+	c.Path, c.User, c.UID = "/", "nm-nobody-of-this-name", 30123
+	want(t, hostfacts.RunCheck(context.Background(), c, hostfacts.Runner{Exe: exe}), true, "GET / 200")
+	if uid != "30123" {
+		t.Errorf("the connection's owner is uid %s, want 30123", uid)
+	}
+	c.UID = -1
+	got := hostfacts.RunCheck(context.Background(), c, hostfacts.Runner{Exe: exe})
+	want(t, got, false, "find user nm-nobody-of-this-name of the check: user: unknown user nm-nobody-of-this-name")
+}
+
+// ownerOf is the uid column of a connection's other end in /proc/net/tcp.
+func ownerOf(t *testing.T, remote string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(remote)
+	if err != nil {
+		t.Error(err)
+	}
+	var number int
+	if _, err := fmt.Sscan(port, &number); err != nil {
+		t.Error(err)
+	}
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Error(err)
+	}
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 7 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", number)) {
+			return f[7]
+		}
+	}
+	return "not found"
+}
