@@ -1,0 +1,131 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/remote"
+	"github.com/nixmesh/nixmesh/rollback"
+)
+
+// recordsAsked is how many release records a host is asked for.
+const recordsAsked = 20
+
+// inspectWidth bounds how many hosts are asked at once.
+const inspectWidth = 32
+
+// Seen is what one host said of itself before anything was changed.
+type Seen struct {
+	Host   string
+	Facts  *rollback.Preflight // nil where it could not be asked
+	Status *rollback.StatusAnswer
+	First  bool   // a NixOS without nixmesh
+	User   string // who logged in
+	Err    error  // why it takes no part
+}
+
+// Unreachable says whether the host just does not answer (exit 7), in contrast
+// to answering something that must not be acted on.
+func (s *Seen) Unreachable() bool {
+	if s.Err == nil {
+		return false
+	}
+	var key *remote.HostKeyError
+	var l *LostError
+	return errors.As(s.Err, &l) && !errors.As(s.Err, &key) && !errors.Is(s.Err, remote.ErrNoPin)
+}
+
+// Inspect asks hosts, in parallel, what they are and run, and collects the
+// release records that they keep. It changes nothing.
+func (d *Deployer) Inspect(ctx context.Context, hosts []string) (map[string]*Seen, *History) {
+	seen := make(map[string]*Seen, len(hosts))
+	for _, h := range hosts {
+		seen[h] = &Seen{Host: h}
+	}
+	each(hosts, inspectWidth, func(h string) { d.inspect(ctx, seen[h]) })
+	history := &History{}
+	if err := d.Local.Read(history, d.Fleet.Name, d.Verify); err != nil {
+		history.Ignored = append(history.Ignored, err.Error())
+	}
+	for _, h := range hosts {
+		if seen[h].Status == nil {
+			continue
+		}
+		for _, r := range seen[h].Status.Records {
+			history.add(h, d.Fleet.Name, r, d.Verify)
+		}
+	}
+	return seen, history
+}
+
+// inspect fills in one host.
+func (d *Deployer) inspect(ctx context.Context, s *Seen) {
+	l, err := d.link(s.Host)
+	if err != nil {
+		s.Err = err
+		return
+	}
+	s.User = l.target.User
+	if slices.Contains(d.First, s.Host) {
+		d.inspectFirst(ctx, s, true)
+		return
+	}
+	var facts rollback.Preflight
+	err = l.call(ctx, rollback.VerbPreflight, nil, rollback.PreflightRequest{}, &facts)
+	if d.FirstAny && noNixmesh(err) {
+		d.inspectFirst(ctx, s, false)
+		return
+	}
+	if err != nil {
+		s.Err = err
+		return
+	}
+	s.Facts = &facts
+	if s.Err = d.identify(s.Host, &facts); s.Err != nil {
+		return
+	}
+	var status rollback.StatusAnswer
+	if err := l.call(ctx, rollback.VerbStatus, nil, rollback.StatusRequest{Records: recordsAsked}, &status); err != nil {
+		s.Err = err
+		return
+	}
+	s.Status = &status
+}
+
+// noNixmesh says whether a failed preflight may mean that the host does not
+// have nixmesh yet: nobody lets us in, or there is no helper.
+func noNixmesh(err error) bool {
+	var denied *remote.AuthError
+	return errors.As(err, &denied) || errors.Is(err, ErrSudo)
+}
+
+// identify refuses a host that says it is another one.
+func (d *Deployer) identify(host string, f *rollback.Preflight) error {
+	switch {
+	case f.Fleet != d.Fleet.Name:
+		return d.wrongHost(host, fmt.Sprintf("is of fleet %q, not %q", f.Fleet, d.Fleet.Name))
+	case f.Host != host:
+		return d.wrongHost(host, fmt.Sprintf("is host %s of this fleet, not %s: were two addresses swapped?", f.Host, host))
+	case f.Hostname != "" && f.Hostname != host:
+		return d.wrongHost(host, fmt.Sprintf("calls itself %s, not %s", f.Hostname, host))
+	case f.Protocol > hostfacts.Protocol:
+		return &Error{Exit: ExitRefused, Next: "use nixmesh " + f.Version + " or newer",
+			Err: fmt.Errorf("%s speaks host protocol %d, this nixmesh up to %d", host, f.Protocol, hostfacts.Protocol)}
+	}
+	if h := d.host(host); h != nil && f.System != "" && h.Config == "" && f.System != h.System {
+		return d.wrongHost(host, fmt.Sprintf("is %s, the spec says %s", f.System, h.System))
+	}
+	return nil
+}
+
+func (d *Deployer) wrongHost(host, what string) error {
+	address, place := "", ""
+	if h := d.host(host); h != nil {
+		address, place = h.Address, h.Place.String()
+	}
+	return &Error{Exit: ExitRefused, Err: fmt.Errorf("%s: what answers at %s %s", host, address, what),
+		Next: "compare the addresses in " + place}
+}

@@ -1,0 +1,120 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nixmesh/nixmesh/rollback"
+)
+
+// openLedger takes the ledger's lease on every ledger host that answers and has
+// nixmesh, in name order, and adds the records that it answers with. From then
+// on until the leases are dropped nobody else makes a release.
+func (d *Deployer) openLedger(ctx context.Context, ls *leases, p *Plan, id string, patience time.Duration) error {
+	hosts := LedgerHosts(d.Fleet)
+	before := 0
+	if live := p.history.Live(); live != nil {
+		before = live.Release.Number
+	}
+	var lastLost error
+	for _, h := range hosts {
+		s := d.seenOf(p, h)
+		if s == nil || s.Err != nil || s.First {
+			continue
+		}
+		l, err := d.link(h)
+		if err != nil {
+			return err
+		}
+		ans, err := ls.take(ctx, l, leaseLedger, id, patience)
+		if lost(err) {
+			lastLost = err
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, r := range ans.Records {
+			p.history.add(h, d.Fleet.Name, r, d.Verify)
+		}
+	}
+	if lastLost != nil {
+		d.note("", "a ledger host does not answer: %v", lastLost)
+	}
+	if live := p.history.Live(); live != nil && live.Release.Number != before {
+		return &Error{Exit: ExitRefused, Next: "nixmesh plan",
+			Err: fmt.Errorf("release %d was made by %s since this plan", live.Release.Number, live.Release.By)}
+	}
+	return nil
+}
+
+// seenOf is what a host said of itself when the plan was made, nil where it was
+// not reached.
+func (d *Deployer) seenOf(p *Plan, host string) *Seen {
+	for _, h := range p.Hosts {
+		if h.Host == host {
+			return h.seen
+		}
+	}
+	if _, known := p.carried[host]; known {
+		return &Seen{Host: host}
+	}
+	return nil
+}
+
+// RecordInfo is what the command knows about a release beyond the plan.
+type RecordInfo struct {
+	Message string
+	Spec    string // hex SHA-256 of the HCL files
+	Git     *Git
+	Inputs  map[string]string
+	Risks   []string
+}
+
+// sign makes the release record of a plan: what every host of the spec should
+// run, in bytes that are signed with the operator's key.
+func (d *Deployer) sign(ctx context.Context, p *Plan, info RecordInfo) (*Stored, error) {
+	r := &Release{Schema: RecordSchema, Number: p.Number, Fleet: d.Fleet.Name, Kind: p.Kind, Restores: p.Restores,
+		By: d.Operator, Message: info.Message, Time: d.now().UTC().Truncate(time.Second), Spec: info.Spec, Git: info.Git,
+		Inputs: info.Inputs, Nixmesh: d.Version, LabOverrides: d.Fleet.LabOverrides, Risks: slices.Sorted(slices.Values(info.Risks)),
+		LedgerHosts: LedgerHosts(d.Fleet), Hosts: map[string]ReleaseHost{}}
+	live := p.history.Live()
+	if live != nil {
+		r.Parent = live.Raw.Hash
+	}
+	for _, name := range hostNames(d.Fleet) {
+		if top := p.carried[name]; top != "" {
+			r.Hosts[name] = ReleaseHost{Toplevel: top}
+		} else if live != nil && live.Release.Hosts[name].Toplevel != "" {
+			r.Hosts[name] = ReleaseHost{Toplevel: live.Release.Hosts[name].Toplevel}
+		}
+	}
+	for _, h := range p.Hosts {
+		switch h.Action {
+		case ActionChange, ActionFirst, ActionUnreachable:
+			was := h.Old
+			if was == "" {
+				was = r.Hosts[h.Host].Toplevel
+			}
+			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New, Was: was, Planned: true}
+		case ActionUnchanged:
+			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New}
+		case ActionRefused:
+			if h.Old != "" {
+				r.Hosts[h.Host] = ReleaseHost{Toplevel: h.Old}
+			}
+		}
+	}
+	body, err := r.encode()
+	if err != nil {
+		return nil, err
+	}
+	sig, err := d.Sign(ctx, body)
+	if err != nil {
+		return nil, fmt.Errorf("sign release %d: %w", r.Number, err)
+	}
+	raw := rollback.Record{Number: r.Number, Hash: hashOf(body), Body: body, Sig: sig}
+	return &Stored{Release: r, Raw: raw, Outcomes: map[string]Outcome{}}, nil
+}

@@ -1,0 +1,324 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/rollback"
+)
+
+// PlanSchema names the JSON form of a plan.
+const PlanSchema = "nixmesh.plan/1"
+
+// Action is what a plan means for a host.
+type Action string
+
+// The actions of a plan.
+const (
+	ActionChange      Action = "change"
+	ActionFirst       Action = "first" // first contact
+	ActionUnchanged   Action = "unchanged"
+	ActionUnreachable Action = "unreachable"
+	ActionRefused     Action = "refused"
+)
+
+// Plan is what would happen, compared with what the hosts run right now.
+type Plan struct {
+	Schema   string      `json:"schema"`
+	Fleet    string      `json:"fleet"`
+	Kind     string      `json:"kind"`
+	Number   int         `json:"release"` // that this would become
+	Restores int         `json:"restores,omitempty"`
+	Live     *LiveInfo   `json:"live,omitempty"`
+	Hosts    []*HostPlan `json:"hosts"` // in the order of the waves
+	Waves    []Wave      `json:"waves"` // of the hosts that change
+	Total    int         `json:"fleet_hosts"`
+	Notes    []string    `json:"notes,omitempty"`
+
+	history *History
+	// facts of unplanned hosts, for the record
+	carried map[string]string
+}
+
+// LiveInfo is the newest release.
+type LiveInfo struct {
+	Number   int       `json:"release"`
+	Restores int       `json:"restores,omitempty"`
+	By       string    `json:"by"`
+	Time     time.Time `json:"time"`
+	Complete bool      `json:"complete"`
+}
+
+// HostPlan is one host of a plan.
+type HostPlan struct {
+	Host       string          `json:"host"`
+	Action     Action          `json:"action"`
+	Old        string          `json:"old,omitempty"`
+	New        string          `json:"new,omitempty"`
+	Generation int             `json:"generation,omitempty"`
+	Release    int             `json:"was_release,omitempty"`
+	Units      UnitChanges     `json:"units"`
+	Packages   []PackageChange `json:"packages,omitempty"`
+	Added      int64           `json:"bytes_added"`
+	Delta      int64           `json:"bytes_delta"`
+	Drift      string          `json:"drift,omitempty"`
+	Problem    *Problem        `json:"problem,omitempty"`
+	OldVersion string          `json:"nixmesh_was,omitempty"`
+	NewVersion string          `json:"nixmesh,omitempty"`
+
+	seen *Seen
+}
+
+// Problem is why a host takes no part.
+type Problem struct {
+	Text string `json:"text"`
+	Next string `json:"next,omitempty"`
+	Exit Exit   `json:"exit"`
+}
+
+// Toplevels says what each host should run.
+type Toplevels map[string]string
+
+// PlanOptions choose what is compared.
+type PlanOptions struct {
+	Hosts  []string // hosts that were asked for
+	Accept []string // risks, by name
+	Brief  bool     // leave units and packages out
+}
+
+// RiskDrift accepts hosts that do not run what their last run left.
+const RiskDrift = "drift"
+
+// Plan compares the toplevels that hosts should have with what they run.
+func (d *Deployer) Plan(ctx context.Context, want Toplevels, o PlanOptions) (*Plan, error) {
+	seen, history := d.Inspect(ctx, hostNames(d.Fleet))
+	return d.planFrom(ctx, want, o, seen, history)
+}
+
+// planFrom is Plan for hosts that were inspected already.
+func (d *Deployer) planFrom(ctx context.Context, want Toplevels, o PlanOptions, seen map[string]*Seen, history *History) (*Plan, error) {
+	p := &Plan{Schema: PlanSchema, Fleet: d.Fleet.Name, Kind: ReleaseSystem, Number: 1, Total: len(d.Fleet.Hosts),
+		history: history, carried: map[string]string{}}
+	if live := history.Live(); live != nil {
+		p.Number = live.Release.Number + 1
+		p.Live = &LiveInfo{Number: live.Release.Number, Restores: live.Release.Restores, By: live.Release.By,
+			Time: live.Release.Time, Complete: live.Complete()}
+	}
+	p.Notes = append(p.Notes, history.Ignored...)
+	for _, n := range history.Fork() {
+		p.Notes = append(p.Notes, fmt.Sprintf("release %d exists twice (two deployers, no common host): the next release goes on from the newest", n))
+	}
+	plans := map[string]*HostPlan{}
+	for _, h := range o.Hosts {
+		plans[h] = d.compare(seen[h], want[h], history, o)
+	}
+	for h, s := range seen {
+		if s.Facts != nil && !slices.Contains(o.Hosts, h) {
+			p.carried[h] = s.Facts.Current
+		}
+	}
+	if !o.Brief {
+		each(o.Hosts, 4, func(h string) { d.detail(ctx, plans[h]) })
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	var changing []string
+	for _, w := range Waves(d.Fleet, o.Hosts) {
+		for _, h := range w.Hosts {
+			p.Hosts = append(p.Hosts, plans[h])
+			if plans[h].changes() {
+				changing = append(changing, h)
+			}
+		}
+	}
+	p.Waves = Waves(d.Fleet, changing)
+	return p, nil
+}
+
+func (h *HostPlan) changes() bool { return h.Action == ActionChange || h.Action == ActionFirst }
+
+// compare decides what becomes of one host.
+func (d *Deployer) compare(s *Seen, want string, history *History, o PlanOptions) *HostPlan {
+	h := &HostPlan{Host: s.Host, New: want, seen: s}
+	if s.Err != nil {
+		h.Action = ActionRefused
+		h.Problem = problemOf(s.Err)
+		if s.Unreachable() {
+			h.Action = ActionUnreachable
+			h.Problem.Exit = ExitUnreachable
+		}
+		return h
+	}
+	f := s.Facts
+	h.Old, h.Generation = f.Current, f.ProfileGeneration
+	h.Release = history.Of(s.Host, f.Current)
+	h.OldVersion = f.Version
+	if s.First {
+		h.Action = ActionFirst
+		return h
+	}
+	if j := f.Journal; j != nil && j.Phase == rollback.PhaseNeedsOperator {
+		return h.refuse(ExitDegraded, "nixmesh status "+s.Host, "the last run (%s) left it in neither state: %s", j.Run, j.Reason)
+	}
+	h.Drift = drift(f)
+	switch {
+	case f.Current == want && f.Profile == want:
+		h.Action = ActionUnchanged
+	case h.Drift != "" && !slices.Contains(o.Accept, RiskDrift):
+		return h.refuse(ExitRefused, "nixmesh deploy --accept drift   goes on from what runs there", "%s", h.Drift)
+	default:
+		h.Action = ActionChange
+	}
+	return h
+}
+
+func (h *HostPlan) refuse(exit Exit, next, format string, args ...any) *HostPlan {
+	h.Action = ActionRefused
+	h.Problem = &Problem{Text: fmt.Sprintf(format, args...), Next: next, Exit: exit}
+	return h
+}
+
+// drift says in words how a host left the state that its last run ended in, ""
+// where it did not. A run that is not over is no drift: leases decide there.
+func drift(f *rollback.Preflight) string {
+	j := f.Journal
+	if j == nil || !j.Phase.Terminal() || j.Phase == rollback.PhaseNone {
+		return ""
+	}
+	expect := j.Old
+	if j.Phase == rollback.PhaseCommitted {
+		expect = j.New
+	}
+	if expect == "" {
+		return ""
+	}
+	switch {
+	case f.Current != expect:
+		return fmt.Sprintf("it runs %s, its last run (%s, %s) left %s", short(f.Current), j.Run, j.Phase, short(expect))
+	case f.Profile != "" && f.Profile != expect:
+		return fmt.Sprintf("its next boot is %s, its last run (%s, %s) left %s", short(f.Profile), j.Run, j.Phase, short(expect))
+	}
+	return ""
+}
+
+// short is a store path without /nix/store and most of its hash.
+func short(path string) string {
+	if len(path) > 43 && path[:11] == "/nix/store/" {
+		return path[11:18] + "…" + path[43:]
+	}
+	return path
+}
+
+// problemOf turns an error into a plan's problem.
+func problemOf(err error) *Problem {
+	p := &Problem{Text: err.Error(), Exit: ExitRefused}
+	var e *Error
+	if errors.As(err, &e) {
+		p.Exit, p.Next = e.Exit, e.Next
+		return p
+	}
+	var r *RefusedError
+	if errors.As(err, &r) {
+		p.Next = r.Refusal.Next
+		if r.Status != int(ExitRefused) {
+			p.Exit = ExitFailed
+		}
+	}
+	if p.Next == "" {
+		p.Next = nextOf(err)
+	}
+	return p
+}
+
+// nextOf is the advice that an error carries.
+func nextOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) && e.Next != "" {
+		return e.Next
+	}
+	var n interface{ Next() string }
+	if errors.As(err, &n) {
+		return n.Next()
+	}
+	return ""
+}
+
+// detail fills in units and packages of a host that changes, and refuses it
+// where the uids of its users do not fit.
+func (d *Deployer) detail(ctx context.Context, h *HostPlan) {
+	if !h.changes() || h.New == "" {
+		return
+	}
+	if facts, err := readFacts(ctx, d.Store.Shell, h.New); err == nil {
+		h.NewVersion = facts.Nixmesh.Version
+		if clash := uidClash(h.seen.Facts.Users, facts); clash != "" {
+			h.refuse(ExitRefused, "NixOS never renumbers a user: free the number on the host, or choose another one in nixmesh.lock", "%s", clash)
+			return
+		}
+	}
+	l, err := d.link(h.Host)
+	if err != nil {
+		return
+	}
+	d.diff(ctx, h, l.shell, d.Store.Shell)
+}
+
+// diff compares the two systems. What cannot be read is left out: the plan is
+// for reading, the host's own guards decide.
+func (d *Deployer) diff(ctx context.Context, h *HostPlan, oldShell, newShell shell) {
+	oldUnits, err1 := readUnits(ctx, oldShell, h.Old)
+	newUnits, err2 := readUnits(ctx, newShell, h.New)
+	if err1 == nil && err2 == nil {
+		h.Units = diffUnits(oldUnits, newUnits)
+	}
+	oldPaths, err1 := readClosure(ctx, oldShell, h.Old)
+	newPaths, err2 := readClosure(ctx, newShell, h.New)
+	if err1 == nil && err2 == nil {
+		h.Packages, h.Added, h.Delta = diffClosures(oldPaths, newPaths)
+	}
+	if err := errors.Join(err1, err2); err != nil && context.Cause(ctx) == nil {
+		d.note(h.Host, "units and packages could not be compared: %v", err)
+	}
+}
+
+// uidClash says which user of NEW cannot have its uid on the host.
+func uidClash(users map[string]int, facts *hostfacts.Facts) string {
+	byUID := map[int]string{}
+	for name, uid := range users {
+		byUID[uid] = name
+	}
+	for _, i := range facts.Instances {
+		if i.UID < 0 || i.User == "" {
+			continue
+		}
+		if uid, known := users[i.User]; known && uid != i.UID {
+			return fmt.Sprintf("user %s of service %q has uid %d there and %d in nixmesh.lock", i.User, i.Service, uid, i.UID)
+		}
+		if name, taken := byUID[i.UID]; taken && name != i.User {
+			return fmt.Sprintf("uid %d of user %s (service %q) belongs to user %s there", i.UID, i.User, i.Service, name)
+		}
+	}
+	return ""
+}
+
+// Changes says whether the plan would change anything.
+func (p *Plan) Changes() bool { return len(p.Waves) > 0 }
+
+// Exit is the worst problem of the plan's hosts.
+func (p *Plan) Exit() Exit {
+	worst := ExitDone
+	for _, h := range p.Hosts {
+		if h.Problem != nil {
+			worst = Worst(worst, h.Problem.Exit)
+		}
+	}
+	return worst
+}
+
+// History is the releases that the hosts of the plan keep.
+func (p *Plan) History() *History { return p.history }

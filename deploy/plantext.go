@@ -1,0 +1,251 @@
+package deploy
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/nixmesh/nixmesh/internal/term"
+)
+
+// WritePlan writes a plan for people.
+func WritePlan(w io.Writer, p *Plan, s term.Style, now time.Time) {
+	fmt.Fprintf(w, "%s. Comparing %d of %d hosts.\n\n", liveLine(p, now), len(p.Hosts), p.Total)
+	width := 0
+	for _, h := range p.Hosts {
+		width = max(width, len(h.Host))
+	}
+	quiet := 0
+	for _, h := range p.Hosts {
+		if h.Action == ActionUnchanged {
+			quiet++
+			continue
+		}
+		writeHost(w, h, s, width)
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintf(w, "%s\n", n)
+	}
+	if quiet < len(p.Hosts) || len(p.Notes) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, countLine(p))
+}
+
+func liveLine(p *Plan, now time.Time) string {
+	if p.Live == nil {
+		return "No release yet: this is release 1"
+	}
+	name := fmt.Sprintf("Live: release %d", p.Live.Number)
+	if p.Live.Restores > 0 {
+		name += fmt.Sprintf(" (= %d)", p.Live.Restores)
+	}
+	if !p.Live.Complete {
+		name += ", not complete"
+	}
+	return fmt.Sprintf("%s, %s by %s", name, term.Ago(now, p.Live.Time), p.Live.By)
+}
+
+func writeHost(w io.Writer, h *HostPlan, s term.Style, width int) {
+	name := s.Bold(term.Pad(h.Host, width))
+	switch h.Action {
+	case ActionUnreachable:
+		fmt.Fprintf(w, "%s   %s  %s\n", name, s.Bad("unreachable"), h.Problem.Text)
+		return
+	case ActionRefused:
+		fmt.Fprintf(w, "%s   %s  %s\n", name, s.Bad("refused"), h.Problem.Text)
+		if h.Problem.Next != "" {
+			fmt.Fprintf(w, "%s   next: %s\n", strings.Repeat(" ", width), h.Problem.Next)
+		}
+		return
+	case ActionFirst:
+		version := h.seen.Facts.Extra["nixos-version"]
+		if version != "" {
+			version = " " + version
+		}
+		fmt.Fprintf(w, "%s   NixOS%s, no nixmesh yet. Copy as %s, no signature needed this once.\n", name, version, h.seen.User)
+	default:
+		fmt.Fprintf(w, "%s   %s%s\n", name, counts(h.Units), size(h))
+	}
+	if h.Drift != "" {
+		fmt.Fprintf(w, "  %s %s\n", s.Warn("drifted:"), h.Drift)
+	}
+	if h.OldVersion != "" && h.NewVersion != "" && h.OldVersion != h.NewVersion {
+		fmt.Fprintf(w, "  nixmesh %s -> %s\n", h.OldVersion, h.NewVersion)
+	}
+	if h.Action == ActionFirst {
+		return
+	}
+	writePackages(w, h.Packages, s)
+	writeUnits(w, h.Units)
+}
+
+// plural is "1 start" or "3 starts".
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+func counts(u UnitChanges) string {
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		word string
+	}{{len(u.Start), "start"}, {len(u.Restart), "restart"}, {len(u.Reload), "reload"}, {len(u.Stop), "stop"}} {
+		if c.n > 0 {
+			parts = append(parts, plural(c.n, c.word))
+		}
+	}
+	if len(parts) == 0 {
+		return "no unit is touched"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func size(h *HostPlan) string {
+	if h.Added == 0 && h.Delta == 0 {
+		return ""
+	}
+	return "   +" + term.Size(h.Added)
+}
+
+// packagesShown bounds the list in the text; JSON has all.
+const packagesShown = 12
+
+func writePackages(w io.Writer, changes []PackageChange, s term.Style) {
+	width := 0
+	for _, c := range changes {
+		width = max(width, len(c.Name))
+	}
+	for i, c := range changes {
+		if i == packagesShown && len(changes) > packagesShown+1 {
+			fmt.Fprintf(w, "  %s and %d more packages (-o json lists them)\n", s.Ellipsis(), len(changes)-i)
+			return
+		}
+		name := term.Pad(c.Name, width)
+		switch {
+		case len(c.Old) == 0:
+			fmt.Fprintf(w, "  + %s  %s\n", name, strings.Join(c.New, ", "))
+		case len(c.New) == 0:
+			fmt.Fprintf(w, "  - %s  %s\n", name, strings.Join(c.Old, ", "))
+		default:
+			fmt.Fprintf(w, "  ~ %s  %s -> %s\n", name, strings.Join(c.Old, ", "), strings.Join(c.New, ", "))
+		}
+	}
+}
+
+func writeUnits(w io.Writer, u UnitChanges) {
+	for _, c := range []struct {
+		word  string
+		units []string
+	}{{"start", u.Start}, {"restart", u.Restart}, {"reload", u.Reload}, {"stop", u.Stop}} {
+		for _, name := range c.units {
+			fmt.Fprintf(w, "  %-8s %s\n", c.word, name)
+		}
+	}
+	for _, name := range u.Unseen {
+		fmt.Fprintf(w, "  %-8s %s   changed; used from its next start on\n", "keep", name)
+	}
+}
+
+func countLine(p *Plan) string {
+	change, same, away, refused := 0, 0, 0, 0
+	for _, h := range p.Hosts {
+		switch h.Action {
+		case ActionChange, ActionFirst:
+			change++
+		case ActionUnchanged:
+			same++
+		case ActionUnreachable:
+			away++
+		case ActionRefused:
+			refused++
+		}
+	}
+	text := "No host changes."
+	switch {
+	case change > 0:
+		text = fmt.Sprintf("%s, %d %s not.", verb(change, "changes", "change"), same, map[bool]string{true: "does", false: "do"}[same == 1])
+	case same == len(p.Hosts):
+		text = fmt.Sprintf("No host changes: %d of %d run this already.", same, len(p.Hosts))
+	}
+	if away > 0 {
+		text += fmt.Sprintf(" %d unreachable.", away)
+	}
+	if refused > 0 {
+		text += fmt.Sprintf(" %d refused.", refused)
+	}
+	if len(p.Waves) > 0 && change > 1 {
+		text += " Order: " + waveText(p.Waves) + "."
+	}
+	return text
+}
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return "1 host " + one
+	}
+	return fmt.Sprintf("%d hosts %s", n, many)
+}
+
+// waveText is "app2 (@canary), then app1 (@app)".
+func waveText(waves []Wave) string {
+	parts := make([]string, len(waves))
+	for i, w := range waves {
+		parts[i] = strings.Join(w.Hosts, ", ")
+		if w.Name != "" {
+			parts[i] += " (" + w.Name + ")"
+		}
+	}
+	return strings.Join(parts, ", then ")
+}
+
+// WriteRollback writes what a rollback would do.
+func WriteRollback(w io.Writer, p *Plan, s term.Style, now time.Time) {
+	state := "live"
+	if p.Live != nil && !p.Live.Complete {
+		state = "not complete"
+	}
+	if p.Live != nil {
+		fmt.Fprintf(w, "Release %d (%s, %s) -> contents of release %d\n", p.Live.Number, state, term.Ago(now, p.Live.Time), p.Restores)
+	}
+	width := 0
+	for _, h := range p.Hosts {
+		width = max(width, len(h.Host))
+	}
+	for _, h := range p.Hosts {
+		if h.Action == ActionUnchanged {
+			continue
+		}
+		if h.Problem != nil {
+			writeHost(w, h, s, width)
+			continue
+		}
+		fmt.Fprintf(w, "  %s  gen %d   %s\n", s.Bold(term.Pad(h.Host, width)), h.Generation, unitLine(h.Units))
+	}
+	if p.Changes() {
+		fmt.Fprintf(w, "Recorded as release %d, signed again here. Nothing is built or deleted; data is not touched.\n", p.Number)
+	}
+}
+
+// unitLine is "restart web.service, api.service; stop x.service".
+func unitLine(u UnitChanges) string {
+	var parts []string
+	for _, c := range []struct {
+		word  string
+		units []string
+	}{{"start", u.Start}, {"restart", u.Restart}, {"reload", u.Reload}, {"stop", u.Stop}} {
+		if len(c.units) > 4 {
+			parts = append(parts, fmt.Sprintf("%s %d units", c.word, len(c.units)))
+		} else if len(c.units) > 0 {
+			parts = append(parts, c.word+" "+strings.Join(c.units, ", "))
+		}
+	}
+	if len(parts) == 0 {
+		return "no unit is touched"
+	}
+	return strings.Join(parts, "; ")
+}

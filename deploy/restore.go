@@ -1,0 +1,90 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// RollbackOptions choose what a rollback brings back.
+type RollbackOptions struct {
+	Hosts  []string // nil = all
+	To     int      // release, 0 = the newest complete one before the live one
+	Accept []string
+}
+
+// PlanRollback plans a forward release with the contents of an older one.
+// Nothing is evaluated or built: the toplevels are rooted on the hosts.
+func (d *Deployer) PlanRollback(ctx context.Context, o RollbackOptions) (*Plan, error) {
+	seen, history := d.Inspect(ctx, hostNames(d.Fleet))
+	target, err := rollbackTarget(history, o.To)
+	if err != nil {
+		return nil, err
+	}
+	hosts := o.Hosts
+	if hosts == nil {
+		hosts = hostNames(d.Fleet)
+	}
+	want := Toplevels{}
+	var asked []string
+	for _, h := range hosts {
+		if top := target.Release.Hosts[h].Toplevel; top != "" {
+			want[h] = top
+			asked = append(asked, h)
+		} else {
+			d.note(h, "release %d has no system for it: left as it is", target.Release.Number)
+		}
+	}
+	p, err := d.planFrom(ctx, want, PlanOptions{Hosts: asked, Accept: o.Accept, Brief: true}, seen, history)
+	if err != nil {
+		return nil, err
+	}
+	p.Kind, p.Restores = ReleaseRollback, target.Release.Number
+	if target.Release.Kind == ReleaseRollback {
+		p.Restores = target.Release.Restores
+	}
+	p.Waves = backwards(p.Waves)
+	each(asked, inspectWidth, func(h string) { d.unitsThere(ctx, p, h) })
+	return p, nil
+}
+
+func rollbackTarget(history *History, to int) (*Stored, error) {
+	live := history.Live()
+	if live == nil {
+		return nil, &Error{Exit: ExitRefused, Err: fmt.Errorf("there is no release to go back from"), Next: "nixmesh deploy"}
+	}
+	if to != 0 {
+		s := history.Find(to)
+		if s == nil {
+			return nil, &Error{Exit: ExitRefused, Err: fmt.Errorf("no host that answers keeps release %d", to), Next: "nixmesh release list"}
+		}
+		return s, nil
+	}
+	if s := history.Before(); s != nil {
+		return s, nil
+	}
+	return nil, &Error{Exit: ExitRefused, Next: "nixmesh release list, then nixmesh rollback --to N",
+		Err: fmt.Errorf("no complete release before release %d is kept", live.Release.Number)}
+}
+
+// unitsThere compares the units of both systems in the host's own store.
+func (d *Deployer) unitsThere(ctx context.Context, p *Plan, host string) {
+	i := slices.IndexFunc(p.Hosts, func(h *HostPlan) bool { return h.Host == host })
+	if i < 0 || !p.Hosts[i].changes() {
+		return
+	}
+	l, err := d.link(host)
+	if err != nil {
+		return
+	}
+	h := p.Hosts[i]
+	old, err1 := readUnits(ctx, l.shell, h.Old)
+	new, err2 := readUnits(ctx, l.shell, h.New)
+	if err2 != nil {
+		h.refuse(ExitRefused, "nixmesh deploy", "release %d is not kept there any more: %v", p.Restores, err2)
+		return
+	}
+	if err1 == nil {
+		h.Units = diffUnits(old, new)
+	}
+}

@@ -1,0 +1,255 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/rollback"
+)
+
+// hostRun is one attempt to bring one host from OLD to NEW.
+type hostRun struct {
+	d       *Deployer
+	plan    *HostPlan
+	link    *link
+	id      string
+	stored  *Stored // the release that this run belongs to
+	sigs    []string
+	options RunOptions
+	leases  *leases
+
+	started time.Time
+	phase   Phase // column that is under way
+	since   time.Time
+	failed  sync.Once // the failure is told once
+	result  HostResult
+}
+
+// RunOptions are what one deploy may change about each run.
+type RunOptions struct {
+	Confirm time.Duration // 0 = host.json's
+	Settle  time.Duration
+	Accept  []string
+	Test    bool // never commit
+	Keep    int  // releases that hosts keep
+	// Hold is called when a test stands, and returns when it should end. nil
+	// ends it at once.
+	Hold func(ctx context.Context, host string)
+}
+
+// begin and end tell the columns.
+func (r *hostRun) begin(p Phase) {
+	r.phase, r.since = p, r.d.now()
+	r.d.emit(Event{Kind: KindHost, Host: r.plan.Host, Phase: p, State: StateStart})
+}
+
+func (r *hostRun) ok(detail string) {
+	r.d.emit(Event{Kind: KindHost, Host: r.plan.Host, Phase: r.phase, State: StateOK, Detail: detail, Took: took(r.d.now().Sub(r.since))})
+}
+
+func (r *hostRun) progress(detail string) {
+	r.d.emit(Event{Kind: KindHost, Host: r.plan.Host, Phase: r.phase, State: StateProgress, Detail: detail})
+}
+
+// fail tells a failed phase with its reason and log, once a run.
+func (r *hostRun) fail(reason string, log []string) {
+	r.failed.Do(func() {
+		r.d.emit(Event{Kind: KindHost, Host: r.plan.Host, Phase: r.phase, State: StateFail, Detail: reason, Took: took(r.d.now().Sub(r.since))})
+		r.d.emit(Event{Kind: KindFailure, Host: r.plan.Host, Phase: r.phase, Detail: reason, Log: log})
+	})
+}
+
+// finish writes the end of the run.
+func (r *hostRun) finish(end End, reason string) HostResult {
+	r.result.End, r.result.Reason = end, reason
+	r.result.Took = took(r.d.now().Sub(r.started))
+	res := r.result
+	r.d.emit(Event{Kind: KindResult, Host: r.plan.Host, Result: &res})
+	return res
+}
+
+// newResult starts from what the host was before.
+func newResult(p *HostPlan) HostResult {
+	return HostResult{Host: p.Host, WasGen: p.Generation, WasRelease: p.Release, Gen: p.Generation, Release: p.Release, Toplevel: p.Old}
+}
+
+// prepare copies NEW and opens the run on the host: record stored, roots made,
+// journal rooted. Nothing is switched, so every failure leaves the host as it is.
+func (r *hostRun) prepare(ctx context.Context, copied bool) error {
+	if !copied {
+		r.begin(PhaseCopy)
+		if err := r.copy(ctx); err != nil {
+			return err
+		}
+	}
+	if r.plan.Action == ActionFirst {
+		r.link.command = firstCommand(r.link.target.User, r.plan.New)
+		if _, err := r.leases.take(ctx, r.link, leaseRun, r.id, 0); err != nil {
+			return err
+		}
+	}
+	if err := r.record(ctx); err != nil {
+		return err
+	}
+	err := r.root(ctx)
+	if err != nil && !copied && missingPath(err) {
+		// A garbage collection ate a path between copy and root: once more.
+		if err = r.copy(ctx); err == nil {
+			err = r.root(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !copied {
+		r.ok("")
+	}
+	return nil
+}
+
+func missingPath(err error) bool {
+	t := err.Error()
+	return strings.Contains(t, "don't know how to build") || strings.Contains(t, "is not valid")
+}
+
+// record stores the release record on the host.
+func (r *hostRun) record(ctx context.Context) error {
+	req := rollback.RecordRequest{Record: r.stored.Raw, Keep: r.options.Keep}
+	req.Record.Outcome = nil
+	if r.plan.Action == ActionFirst {
+		req.NewToplevel = r.plan.New
+	}
+	return r.link.insist(ctx, callTimeout, rollback.VerbRecord, nil, req, nil)
+}
+
+func (r *hostRun) root(ctx context.Context) error {
+	req := rollback.RootRequest{
+		Release: r.stored.Release.Number, ReleaseHash: r.stored.Raw.Hash, New: r.plan.New,
+		Expect: r.plan.Old, Signatures: r.sigs, Accept: r.options.Accept,
+		First: r.plan.Action == ActionFirst, Test: r.options.Test,
+	}
+	if s := r.plan.seen; s != nil && s.Facts != nil {
+		req.Profile = s.Facts.Profile
+	}
+	req.Confirm = hostfacts.Duration(r.options.Confirm)
+	req.Settle = hostfacts.Duration(r.options.Settle)
+	return r.link.insist(ctx, callTimeout, rollback.VerbRoot, []string{r.id}, req, nil)
+}
+
+// perform switches a rooted host and follows it to its end. ctx is the hard
+// context: an interruption does not abandon a host half-way.
+func (r *hostRun) perform(ctx context.Context) HostResult {
+	r.begin(PhaseArm)
+	if err := r.activate(ctx); err != nil {
+		if lost(err) {
+			// Whether the host armed is for its journal to say.
+			return r.follow(ctx)
+		}
+		r.fail(plain(r.plan.Host, err), nil)
+		if refusalCode(err) == rollback.CodeFailed {
+			return r.follow(ctx)
+		}
+		return r.finish(EndFailed, plain(r.plan.Host, err))
+	}
+	return r.follow(ctx)
+}
+
+// activate asks for the switch. It is repeated only while the journal still
+// says rooted, so it never starts twice.
+func (r *hostRun) activate(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		err := r.link.call(ctx, rollback.VerbActivate, []string{r.id}, nil, nil)
+		if err == nil || attempt == 5 || !(lost(err) || errors.Is(err, ErrSudo)) {
+			return err
+		}
+		var st rollback.StatusAnswer
+		if e := r.link.insist(ctx, 30*time.Second, rollback.VerbStatus, nil, rollback.StatusRequest{Run: r.id}, &st); e != nil {
+			return err
+		}
+		if st.Journal != nil && st.Journal.Run == r.id && st.Journal.Phase != rollback.PhaseRooted {
+			return nil
+		}
+	}
+}
+
+// plain is an error without the host's name in front, for lines that have it.
+func plain(host string, err error) string {
+	t := err.Error()
+	for _, verb := range []string{host + ": ", "activate: ", "root: ", "record: ", "lease: ", "preflight: "} {
+		t = strings.TrimPrefix(t, verb)
+	}
+	return t
+}
+
+// copy signs and sends the closure over the connection that is open anyway.
+func (r *hostRun) copy(ctx context.Context) error {
+	last := error(nil)
+	for attempt := range copyAttempts {
+		if attempt > 0 {
+			r.progress(fmt.Sprintf("again: %v", last))
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(time.Duration(attempt) * time.Second):
+			}
+		}
+		last = r.copyOnce(ctx)
+		if last == nil || ctx.Err() != nil || !copyAgain(last) {
+			return last
+		}
+	}
+	return last
+}
+
+// copyAttempts bounds the retries of a copy; what arrived stays.
+const copyAttempts = 3
+
+// copyAgain says whether a failed copy is worth another attempt: not where the
+// host said no.
+func copyAgain(err error) bool {
+	t := err.Error()
+	for _, final := range []string{"lacks a signature", "lacks a valid signature", "No space left on device", "is not allowed to connect"} {
+		if strings.Contains(t, final) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *hostRun) copyOnce(ctx context.Context) error {
+	c, err := r.link.host(ctx)
+	if err != nil {
+		return &LostError{Host: r.plan.Host, Err: err}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	line := "nix-daemon --stdio"
+	if r.plan.Action == ActionFirst && r.link.target.User != "root" {
+		line = "sudo -n nix-daemon --stdio"
+	}
+	killOrphans(ctx, r.link)
+	socket, err := c.Bridge(ctx, line)
+	if err != nil {
+		r.link.drop(c)
+		return &LostError{Host: r.plan.Host, Err: err}
+	}
+	req := CopyRequest{Host: r.plan.Host, Toplevel: r.plan.New, Socket: socket, NoCheck: r.plan.Action == ActionFirst}
+	return r.d.Store.Copy(ctx, req, func(done, total int64) {
+		if total > 0 {
+			r.progress(fmt.Sprintf("%d%%", done*100/total))
+		}
+	})
+}
+
+// killOrphans ends the nix-daemons that a copy which was cut off left behind:
+// they hold a path's lock for ever, and every later copy of it would hang.
+func killOrphans(ctx context.Context, l *link) {
+	line := `for p in $(pgrep -u "$(id -u)" -P 1 -f 'nix-daemon --stdio' 2>/dev/null); do kill -9 "$p"; done; true`
+	// Best effort: without orphans, or without pgrep, there is nothing to end.
+	_, _ = l.shell(ctx, line)
+}

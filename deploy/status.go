@@ -1,0 +1,255 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nixmesh/nixmesh/internal/term"
+	"github.com/nixmesh/nixmesh/rollback"
+)
+
+// StatusSchema names the JSON form of a status.
+const StatusSchema = "nixmesh.status/1"
+
+// FleetStatus is the fleet on one screen.
+type FleetStatus struct {
+	Schema    string       `json:"schema"`
+	Fleet     string       `json:"fleet"`
+	Live      *LiveInfo    `json:"live,omitempty"`
+	Hosts     []HostStatus `json:"hosts"`
+	Attention []Next       `json:"attention,omitempty"` // Why is what, Command is what to do
+}
+
+// HostStatus is one host of a status.
+type HostStatus struct {
+	Host       string               `json:"host"`
+	Address    string               `json:"address"`
+	State      string               `json:"state"` // systemd's word, "unreachable", "no nixmesh", "refused"
+	Error      string               `json:"error,omitempty"`
+	Release    int                  `json:"release,omitempty"`
+	Generation int                  `json:"generation,omitempty"`
+	Toplevel   string               `json:"toplevel,omitempty"`
+	Load       string               `json:"load,omitempty"`
+	MemUsed    float64              `json:"mem_used,omitempty"`
+	Units      []rollback.UnitState `json:"units,omitempty"`
+	Run        string               `json:"run,omitempty"`
+	Phase      rollback.Phase       `json:"phase,omitempty"`
+	Reason     string               `json:"reason,omitempty"`
+	LogTail    []string             `json:"log_tail,omitempty"`
+	Drift      string               `json:"drift,omitempty"`
+
+	live bool // runs what the live release says
+}
+
+// Status asks hosts what they run. Hosts that do not answer are part of it.
+func (d *Deployer) Status(ctx context.Context, hosts []string) *FleetStatus {
+	seen, history := d.Inspect(ctx, hosts)
+	s := &FleetStatus{Schema: StatusSchema, Fleet: d.Fleet.Name}
+	live := history.Live()
+	if live != nil {
+		s.Live = &LiveInfo{Number: live.Release.Number, Restores: live.Release.Restores, By: live.Release.By, Time: live.Release.Time, Complete: live.Complete()}
+	}
+	slices.Sort(hosts)
+	for _, h := range hosts {
+		hs := d.hostStatus(seen[h], history)
+		if live != nil && hs.Toplevel != "" {
+			hs.live = live.Release.Hosts[h].Toplevel == hs.Toplevel
+		}
+		s.Hosts = append(s.Hosts, hs)
+		s.Attention = append(s.Attention, attention(hs)...)
+	}
+	for _, text := range history.Ignored {
+		s.Attention = append(s.Attention, Next{Why: text})
+	}
+	return s
+}
+
+func (d *Deployer) hostStatus(seen *Seen, history *History) HostStatus {
+	hs := HostStatus{Host: seen.Host}
+	if h := d.host(seen.Host); h != nil {
+		hs.Address = h.Address
+	}
+	switch {
+	case seen.Unreachable():
+		hs.State, hs.Error = "unreachable", seen.Err.Error()
+		return hs
+	case seen.First:
+		hs.State, hs.Toplevel, hs.Generation = "no nixmesh", seen.Facts.Current, seen.Facts.ProfileGeneration
+		return hs
+	case seen.Err != nil:
+		hs.State, hs.Error = "refused", seen.Err.Error()
+		return hs
+	}
+	st, f := seen.Status, seen.Facts
+	hs.State, hs.Load, hs.MemUsed, hs.Units = st.State, st.Load, st.MemUsed, st.Units
+	hs.Generation, hs.Toplevel = st.Gen, st.Current
+	hs.Release = history.Of(seen.Host, st.Current)
+	hs.Drift = drift(f)
+	if j := st.Journal; j != nil {
+		hs.Run, hs.Phase, hs.Reason = j.Run, j.Phase, j.Reason
+		if j.Phase != rollback.PhaseCommitted {
+			hs.LogTail = j.LogTail
+		}
+	}
+	return hs
+}
+
+// attention lists what a person should look at, with the command for it.
+func attention(h HostStatus) []Next {
+	var a []Next
+	add := func(command, format string, args ...any) {
+		a = append(a, Next{Command: command, Why: h.Host + ": " + fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case h.Error != "":
+		add("", "%s", strings.TrimPrefix(h.Error, h.Host+": "))
+	case h.Phase == rollback.PhaseNeedsOperator:
+		add("nixmesh status "+h.Host, "the last run left it in neither state: %s", h.Reason)
+	case h.Phase != "" && !h.Phase.Terminal():
+		add("nixmesh status "+h.Host, "run %s is %s", h.Run, h.Phase)
+	case h.Drift != "":
+		add("nixmesh deploy --accept drift", "%s", h.Drift)
+	case h.State == "no nixmesh":
+		add("nixmesh deploy --first "+h.Host, "has no nixmesh yet")
+	}
+	for _, u := range h.Units {
+		if u.Active != "active" {
+			add("nixmesh exec --on "+h.Host+" -- systemctl status "+u.Name, "%s is %s (%s)", u.Name, u.Active, u.Sub)
+		}
+	}
+	return a
+}
+
+// Exit is 0 where nothing is wrong, 1 where a unit is not active, 5 for a host
+// that needs a person, 7 for hosts that do not answer.
+func (s *FleetStatus) Exit() Exit {
+	worst := ExitDone
+	for _, h := range s.Hosts {
+		switch {
+		case h.State == "unreachable":
+			worst = Worst(worst, ExitUnreachable)
+		case h.State == "refused":
+			worst = Worst(worst, ExitRefused)
+		case h.Phase == rollback.PhaseNeedsOperator:
+			worst = Worst(worst, ExitDegraded)
+		}
+		for _, u := range h.Units {
+			if u.Active != "active" {
+				worst = Worst(worst, ExitFailed)
+			}
+		}
+	}
+	return worst
+}
+
+// WriteStatus writes a status for people.
+func WriteStatus(w io.Writer, s *FleetStatus, style term.Style, now time.Time) {
+	fmt.Fprintf(w, "%s   %s\n\n", style.Bold(s.Fleet), s.headline(now))
+	t := term.Table{Header: []string{"HOST", "RELEASE", "GEN", "STATE", "LOAD", "MEM", "SERVICES"},
+		Right: []bool{false, true, true, false, true, true, false}}
+	for _, h := range s.Hosts {
+		release, gen, mem := "", "", ""
+		if h.Release > 0 {
+			release = fmt.Sprint(h.Release)
+		}
+		if h.Generation > 0 {
+			gen = fmt.Sprint(h.Generation)
+		}
+		if h.MemUsed > 0 {
+			mem = fmt.Sprintf("%.0f%%", h.MemUsed*100)
+		}
+		t.Add(style.Bold(h.Host), release, gen, style.State(h.State), h.Load, mem, strings.Join(services(h.Units, style), "  "))
+	}
+	// A failing Write of stdout has nobody to be told to.
+	_ = t.Write(w)
+	if len(s.Attention) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nAttention")
+	for _, a := range s.Attention {
+		if a.Command == "" {
+			fmt.Fprintf(w, "  %s\n", a.Why)
+		} else {
+			fmt.Fprintf(w, "  %s   %s\n", a.Why, a.Command)
+		}
+	}
+}
+
+func (s *FleetStatus) headline(now time.Time) string {
+	if s.Live == nil {
+		return "no release yet"
+	}
+	on, up, all := 0, 0, 0
+	for _, h := range s.Hosts {
+		if h.live {
+			on++
+		}
+		for _, u := range h.Units {
+			if u.Service == "" {
+				continue
+			}
+			all++
+			if u.Active == "active" {
+				up++
+			}
+		}
+	}
+	name := fmt.Sprintf("release %d", s.Live.Number)
+	if s.Live.Restores > 0 {
+		name += fmt.Sprintf(" (= %d)", s.Live.Restores)
+	}
+	return fmt.Sprintf("%s live on %d/%d hosts, %s   services %d/%d active", name, on, len(s.Hosts), term.Ago(now, s.Live.Time), up, all)
+}
+
+// services names a host's services; one that is not active says so.
+func services(units []rollback.UnitState, style term.Style) []string {
+	var names []string
+	for _, u := range units {
+		if u.Service == "" {
+			continue
+		}
+		name := u.Service
+		if u.Active != "active" {
+			name = style.Bad(name + "(" + u.Active + ")")
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// WriteHostStatus writes one host in detail.
+func WriteHostStatus(w io.Writer, h HostStatus, style term.Style) {
+	fmt.Fprintf(w, "%s  %s  %s\n", style.Bold(h.Host), h.Address, style.State(h.State))
+	if h.Error != "" {
+		fmt.Fprintf(w, "  %s\n", h.Error)
+		return
+	}
+	fmt.Fprintf(w, "  runs      %s\n", h.Toplevel)
+	fmt.Fprintf(w, "  system    %s\n", system(h.Generation, h.Release))
+	if h.Run != "" {
+		text := fmt.Sprintf("%s %s", h.Run, h.Phase)
+		if h.Reason != "" {
+			text += ": " + h.Reason
+		}
+		fmt.Fprintf(w, "  last run  %s\n", text)
+	}
+	if h.Drift != "" {
+		fmt.Fprintf(w, "  %s   %s\n", style.Warn("drifted"), h.Drift)
+	}
+	for _, l := range h.LogTail {
+		fmt.Fprintf(w, "  |  %s\n", l)
+	}
+	if len(h.Units) == 0 {
+		return
+	}
+	t := term.Table{Header: []string{"UNIT", "SERVICE", "STATE"}}
+	for _, u := range h.Units {
+		t.Add(u.Name, u.Service, style.State(u.Active)+" ("+u.Sub+")")
+	}
+	fmt.Fprintln(w)
+	_ = t.Write(w)
+}
