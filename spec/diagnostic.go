@@ -67,6 +67,15 @@ func (ds Diagnostics) Count(s Severity) int {
 	return n
 }
 
+// Strict is the same with every warning as an error.
+func (ds Diagnostics) Strict() Diagnostics {
+	strict := slices.Clone(ds)
+	for i := range strict {
+		strict[i].Severity = SeverityError
+	}
+	return strict
+}
+
 func (ds Diagnostics) sort() {
 	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Start.Byte, b.Start.Byte), cmp.Compare(a.Code, b.Code))

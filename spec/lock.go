@@ -46,13 +46,22 @@ func (e lockEntry) line() string {
 // ReadLock reads the lock of a fleet's folder; a missing one is empty. The
 // diagnostics are NM0702 and NM0703, and then the lock is nil.
 func ReadLock(dir string) (*Lock, Diagnostics) {
-	text, err := os.ReadFile(filepath.Join(dir, LockFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	text, err := ReadLockText(dir)
+	if err != nil {
 		s := &sink{}
-		s.add(problem{code: "NM0703", rng: fileStart(LockFile), detail: fmt.Sprintf("It cannot be read: %v.", err)})
+		s.add(problem{code: "NM0703", rng: fileStart(LockFile), detail: fmt.Sprintf("It cannot be read: %v.", errors.Unwrap(err))})
 		return nil, s.found
 	}
 	return parseLock(text)
+}
+
+// ReadLockText is the lock's text as it stands, empty when there is none.
+func ReadLockText(dir string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(dir, LockFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read lock: %w", err)
+	}
+	return text, nil
 }
 
 func parseLock(text []byte) (*Lock, Diagnostics) {
