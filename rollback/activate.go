@@ -1,0 +1,237 @@
+package rollback
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"time"
+)
+
+// stcPath is switch-to-configuration below a toplevel.
+const stcPath = "/bin/switch-to-configuration"
+
+// activate checks the guards, arms the dead-man timer and starts the switch.
+// It returns at once: how the switch ends is told by its unit, not to us.
+func (h *helper) activate(ctx context.Context, c *call) error {
+	if err := h.holdsLease(c.run); err != nil {
+		return err
+	}
+	j, err := h.journals.of(c.run)
+	if err != nil {
+		return err
+	}
+	if j.Phase != PhaseRooted {
+		return refuse(CodePhase, "read the host's status", "run %s is %s, not %s", j.Run, j.Phase, PhaseRooted)
+	}
+	if err := h.guard(ctx, j); err != nil {
+		if _, failed := h.finish(ctx, j.Run, []Phase{PhaseRooted}, PhaseFailed, setReason(err.Error())); failed != nil {
+			return failed
+		}
+		return err
+	}
+	if j, err = h.armRun(ctx, j); err != nil {
+		// Nothing ran yet. A timer that did start finds the run failed.
+		h.finish(context.WithoutCancel(ctx), c.run, []Phase{PhaseRooted, PhaseArmed}, PhaseFailed, setReason("arm: "+err.Error()))
+		return err
+	}
+	if j, err = h.journals.change(j.Run, []Phase{PhaseArmed}, PhaseActivating, func(j *Journal) {
+		j.SwitchBoot = h.bootID
+	}); err != nil {
+		return err
+	}
+	if err := h.start(ctx, j.Run, kindActivate); err != nil {
+		return err // timer A reverts
+	}
+	return h.answerStatus(ctx, StatusRequest{})
+}
+
+func setReason(reason string) func(*Journal) { return func(j *Journal) { j.Reason = reason } }
+
+// armRun takes the baseline, writes the run's units, starts timer A and, when
+// systemd shows it waiting, enters armed.
+func (h *helper) armRun(ctx context.Context, j *Journal) (*Journal, error) {
+	baseline, err := h.baseline(ctx, j.Run)
+	if err != nil {
+		return j, err
+	}
+	j.Baseline = baseline
+	if err := h.writeUnits(ctx, j); err != nil {
+		return j, err
+	}
+	deadline, err := h.arm(ctx, j.Run, timerA, j.ActivateTimeout.D()+j.Confirm.D()+deployerGrace)
+	if err != nil {
+		return j, err
+	}
+	ports := h.sshAnswers(ctx)
+	return h.journals.change(j.Run, []Phase{PhaseRooted}, PhaseArmed, func(j *Journal) {
+		j.Baseline, j.Deadline, j.SSHPorts = baseline, deadline, ports
+	})
+}
+
+// baseline is every loaded unit as it is now.
+func (h *helper) baseline(ctx context.Context, run string) (map[string]UnitBaseline, error) {
+	base := map[string]UnitBaseline{}
+	err := h.withSystemd(ctx, func(s Systemd) error {
+		units, err := s.List(ctx)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, u := range units {
+			if !ofRun(u.Name, run) {
+				names = append(names, u.Name)
+			}
+		}
+		details, err := s.Show(ctx, names)
+		if err != nil {
+			return err
+		}
+		for _, d := range details {
+			base[d.Name] = UnitBaseline{Active: d.Active, Invocation: d.Invocation, Restarts: d.Restarts}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take baseline of units: %w", err)
+	}
+	return base, nil
+}
+
+// failedAnew lists the units that are failed and were not, or are failed from
+// another start than the one that had failed before the switch.
+func (h *helper) failedAnew(ctx context.Context, j *Journal) ([]string, error) {
+	var bad []string
+	err := h.withSystemd(ctx, func(s Systemd) error {
+		units, err := s.List(ctx)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, u := range units {
+			if u.failed() && !ofRun(u.Name, j.Run) {
+				names = append(names, u.Name)
+			}
+		}
+		details, err := s.Show(ctx, names)
+		if err != nil {
+			return err
+		}
+		for _, d := range details {
+			if !j.failedBefore(d) {
+				bad = append(bad, d.Name)
+			}
+		}
+		return nil
+	})
+	return bad, err
+}
+
+// failedBefore says that this very failure is part of the baseline.
+func (j *Journal) failedBefore(d UnitDetail) bool {
+	b, ok := j.Baseline[d.Name]
+	return ok && b.Active == "failed" && b.Invocation == d.Invocation
+}
+
+// switched is ExecStopPost of the activation: systemd runs it after a good
+// end, a bad one, a timeout and a kill -9 alike, and tells how it was.
+func (h *helper) switched(ctx context.Context, run string) error {
+	res := SwitchResult{Result: h.variable("SERVICE_RESULT"), Code: h.variable("EXIT_CODE"), Status: h.variable("EXIT_STATUS")}
+	j, err := h.journals.update(run, PhaseActivating, func(j *Journal) { j.Switch = &res })
+	if err != nil {
+		return err
+	}
+	reason := h.judgeSwitch(ctx, j, res)
+	switch {
+	case reason == "":
+		return h.startVerification(ctx, j)
+	case res.refusedToStart() && h.current() == j.Old:
+		_, err := h.finish(ctx, run, []Phase{PhaseActivating}, PhaseFailed, setReason(reason))
+		return err
+	}
+	if _, err := h.journals.update(run, PhaseActivating, setReason(reason)); err != nil {
+		return err
+	}
+	h.note("%s: reverting", reason)
+	return h.start(ctx, run, kindRevert)
+}
+
+// refusedToStart says that STC did nothing: its lock was held (11), or NEW
+// needs a reboot (100). The numbers leak from other errors too, so the caller
+// looks at what runs.
+func (r SwitchResult) refusedToStart() bool {
+	return r.Code == "exited" && (r.Status == "11" || r.Status == "100")
+}
+
+// judgeSwitch returns why the switch was bad, "" where verification may begin.
+func (h *helper) judgeSwitch(ctx context.Context, j *Journal, r SwitchResult) string {
+	if r.Code != "exited" {
+		if r.Result == "timeout" {
+			return fmt.Sprintf("the switch did not end within %s", j.ActivateTimeout.D())
+		}
+		return fmt.Sprintf("the switch was ended by signal %s (%s)", r.Status, r.Result)
+	}
+	switch r.Status {
+	case "0":
+		return ""
+	case "4":
+		bad, err := h.failedAnew(ctx, j)
+		if err != nil {
+			return fmt.Sprintf("the switch says that units failed, and systemd does not say which: %v", err)
+		}
+		if len(bad) == 0 {
+			return ""
+		}
+		return "units failed in the switch: " + joinMax(bad, 5)
+	case "2":
+		return "the activation script failed"
+	case "11":
+		return "another switch holds " + switchLock
+	case "100":
+		return "the new system takes effect only after a reboot (init interface differs)"
+	}
+	return "switch-to-configuration test ended with status " + r.Status
+}
+
+// startVerification arms timer B, enters verifying, stops timer A and starts
+// the verify unit: in this order one timer is scheduled at every moment.
+func (h *helper) startVerification(ctx context.Context, j *Journal) error {
+	deadline, err := h.arm(ctx, j.Run, timerB, j.Confirm.D()+deployerGrace)
+	if err != nil {
+		return err
+	}
+	if _, err := h.journals.change(j.Run, []Phase{PhaseActivating}, PhaseVerifying, func(j *Journal) { j.Deadline = deadline }); err != nil {
+		return err
+	}
+	if err := h.disarm(ctx, j.Run, timerA); err != nil {
+		h.note("stop timer A: %v", err) // it would only revert too late, not too early
+	}
+	return h.start(ctx, j.Run, kindVerify)
+}
+
+// joinMax lists at most n names.
+func joinMax(names []string, n int) string {
+	out := ""
+	for i, name := range names {
+		if i == n {
+			return fmt.Sprintf("%s and %d more", out, len(names)-n)
+		}
+		if i > 0 {
+			out += ", "
+		}
+		out += name
+	}
+	return out
+}
+
+// seconds is a boot-clock value as a duration.
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// storePath cuts a path below /nix/store to the store path itself.
+func storePath(p string) string {
+	for d := p; d != "/" && d != "."; d = path.Dir(d) {
+		if path.Dir(d) == "/nix/store" {
+			return d
+		}
+	}
+	return ""
+}

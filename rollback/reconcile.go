@@ -1,0 +1,262 @@
+package rollback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// reconcileTimeout bounds reconciliation before a verb and by another binary.
+const reconcileTimeout = 60 * time.Second
+
+// reconcileFirst runs before every verb by sudo: whatever died, the next look
+// at the host goes on from there. A failure is told and does not stop the
+// verb, which may be the one that shows it.
+func (h *helper) reconcileFirst(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reconcileTimeout)
+	defer cancel()
+	j, err := h.journals.load()
+	if errors.Is(err, errNoRun) {
+		return
+	}
+	if err != nil {
+		h.note("%v", err)
+		return
+	}
+	if other := h.othersBinary(j); other != "" {
+		if _, err := h.Run(ctx, Command{Path: other, Args: []string{"host", verbReconcile}, Output: h.Stderr}); err != nil {
+			h.note("reconcile: %v", err)
+		}
+		return
+	}
+	if err := h.reconcile(ctx, j); err != nil {
+		h.note("reconcile: %v", err)
+	}
+}
+
+// othersBinary is the run's binary where that is another one than this, and is
+// still there.
+func (h *helper) othersBinary(j *Journal) string {
+	if j.Phase.Terminal() || j.Helper == "" || j.Helper == h.Executable {
+		return ""
+	}
+	if st, err := h.Files.Stat(j.Helper); err != nil || !st.Executable {
+		return ""
+	}
+	return j.Helper
+}
+
+// reconcileUnit is the verb of nixmesh-host.service at boot, and of the closing
+// unit of a run.
+func (h *helper) reconcileUnit(ctx context.Context, run string) error {
+	j, err := h.journals.load()
+	if errors.Is(err, errNoRun) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if run == "" {
+		return h.reconcile(ctx, j)
+	}
+	if j.Run != run {
+		return h.sweep(ctx, &Journal{Run: run, Phase: PhaseFailed}, sweepWait)
+	}
+	if j.Phase.Terminal() {
+		return h.sweep(ctx, j, sweepWait)
+	}
+	// After the fallback: timer C may still wait, but nothing of the run
+	// works any more.
+	services, err := h.activeServices(ctx, run)
+	if err != nil || len(services) > 0 {
+		return err
+	}
+	return h.resume(ctx, j)
+}
+
+// reconcile brings a run whose processes died to its end. While a unit or a
+// timer of the run is active, those do it.
+func (h *helper) reconcile(ctx context.Context, j *Journal) error {
+	if j.Phase.Terminal() {
+		return h.sweep(ctx, j, 0)
+	}
+	if j.BootID != h.bootID {
+		return h.afterBoot(ctx, j)
+	}
+	if j.Phase == PhaseRooted {
+		return nil // the deployer is between two verbs, or gone: the next take-over ends it
+	}
+	services, err := h.activeServices(ctx, j.Run)
+	if err != nil {
+		return err
+	}
+	timers, err := h.activeTimers(ctx, j.Run)
+	if err != nil || len(services)+len(timers) > 0 {
+		return err
+	}
+	return h.resume(ctx, j)
+}
+
+// resume goes on in the same boot.
+func (h *helper) resume(ctx context.Context, j *Journal) error {
+	switch j.Phase {
+	case PhaseArmed:
+		_, err := h.finish(ctx, j.Run, []Phase{PhaseArmed}, PhaseFailed, setReason("the switch was armed and never started"))
+		return err
+	case PhaseActivating, PhaseVerifying:
+		return h.restart(ctx, j, kindRevert)
+	case PhaseCommitting:
+		if err := h.ensureUnits(ctx, j); err != nil {
+			return err
+		}
+		return h.commitOnceMore(ctx, j.Run, "the commit died")
+	case PhaseRollingBack:
+		return h.resumeRollback(ctx, j)
+	case PhaseRebooting:
+		if err := h.ensureUnits(ctx, j); err != nil {
+			return err
+		}
+		return h.startUndo(ctx, j.Run, []Phase{PhaseRebooting}, "the reboot did not happen")
+	}
+	return h.unknownPhase(ctx, j)
+}
+
+// resumeRollback ends a rollback whose units all died: undo first, then OLD.
+func (h *helper) resumeRollback(ctx context.Context, j *Journal) error {
+	if j.Undo && !j.Undone && j.Undos < maxUndos {
+		return h.restart(ctx, j, kindUndo)
+	}
+	if h.current() == j.Old {
+		return h.rolledBack(ctx, j)
+	}
+	if j.Reverts < maxReverts {
+		return h.restart(ctx, j, kindRevert)
+	}
+	_, err := h.finish(ctx, j.Run, []Phase{PhaseRollingBack}, PhaseNeedsOperator, func(j *Journal) {
+		j.Reason = fmt.Sprintf("%s; the revert failed %d times and %s still runs", j.Reason, j.Reverts, h.current())
+	})
+	return err
+}
+
+// afterBoot decides after a power cut or reboot: /run is empty, what runs is
+// what the loader chose.
+func (h *helper) afterBoot(ctx context.Context, j *Journal) error {
+	running := h.current()
+	switch j.Phase {
+	case PhaseRooted, PhaseArmed:
+		_, err := h.finish(ctx, j.Run, []Phase{j.Phase}, PhaseFailed, setReason("the host rebooted before the switch"))
+		return err
+	case PhaseActivating, PhaseVerifying:
+		// Profile and loader were never touched: OLD booted, or a person
+		// chose something else, which is drift and theirs.
+		return h.rebootedBack(ctx, j, "the host rebooted in the middle of the switch")
+	case PhaseCommitting:
+		if running == j.New {
+			return h.restart(ctx, j, kindCommit)
+		}
+		if err := h.ensureUnits(ctx, j); err != nil {
+			return err
+		}
+		return h.startUndo(ctx, j.Run, []Phase{PhaseCommitting}, "the host rebooted in the middle of the commit, into "+h.nameOf(j, running))
+	case PhaseRollingBack:
+		if j.Undo && !j.Undone && j.Undos < maxUndos {
+			return h.restart(ctx, j, kindUndo)
+		}
+		if running == j.New {
+			return h.restart(ctx, j, kindRevert)
+		}
+		return h.rolledBack(ctx, j)
+	case PhaseRebooting:
+		if err := h.ensureUnits(ctx, j); err != nil {
+			return err
+		}
+		return h.startUndo(ctx, j.Run, []Phase{PhaseRebooting}, "the reboot path is not in this version")
+	}
+	return h.unknownPhase(ctx, j)
+}
+
+// rebootedBack ends a run by the boot of the old system.
+func (h *helper) rebootedBack(ctx context.Context, j *Journal, why string) error {
+	running := h.current()
+	_, err := h.finish(ctx, j.Run, []Phase{j.Phase}, PhaseRolledBack, func(j *Journal) {
+		if j.Reason == "" {
+			j.Reason = why
+		}
+		if running != j.Old {
+			j.Reason += "; now " + running + " runs"
+		}
+	})
+	return err
+}
+
+func (h *helper) nameOf(j *Journal, toplevel string) string {
+	switch toplevel {
+	case j.Old:
+		return "the old system"
+	case j.New:
+		return "the new system"
+	}
+	return toplevel
+}
+
+// unknownPhase is a phase that a newer version wrote, whose binary is gone:
+// its switch may have begun, and the boot default may have moved.
+func (h *helper) unknownPhase(ctx context.Context, j *Journal) error {
+	profile, _ := h.profile()
+	_, loader := h.loaderDefault()
+	if err := h.ensureUnits(ctx, j); err != nil {
+		return err
+	}
+	cause := fmt.Sprintf("phase %q is of a newer nixmesh, whose program is gone", j.Phase)
+	if profile == j.New || loader == j.New {
+		return h.startUndo(ctx, j.Run, []Phase{j.Phase}, cause)
+	}
+	if j.BootID != h.bootID && h.current() == j.Old {
+		return h.rebootedBack(ctx, j, cause)
+	}
+	if _, err := h.journals.change(j.Run, []Phase{j.Phase}, PhaseRollingBack, setReason(cause)); err != nil {
+		return err
+	}
+	return h.start(ctx, j.Run, kindRevert)
+}
+
+// restart starts one of the run's units again, with timer C behind it. After a
+// reboot the units are written anew, and the journal is of this boot from then
+// on.
+func (h *helper) restart(ctx context.Context, j *Journal, kind string) error {
+	if err := h.ensureUnits(ctx, j); err != nil {
+		return err
+	}
+	deadline, err := h.arm(ctx, j.Run, timerC, timerCSpan)
+	if err != nil {
+		h.note("set timer C: %v", err)
+	}
+	if _, err := h.journals.update(j.Run, j.Phase, func(j *Journal) {
+		j.Deadline, j.BootID = deadline, h.bootID
+		if kind == kindUndo {
+			j.Undos++
+		}
+	}); err != nil {
+		return err
+	}
+	return h.start(ctx, j.Run, kind)
+}
+
+// ensureUnits writes the run's units where /run does not have them.
+func (h *helper) ensureUnits(ctx context.Context, j *Journal) error {
+	if exists(h.Files, unitDir+"/"+unitName(kindRevert, j.Run)) {
+		return nil
+	}
+	run := *j
+	if run.Helper == "" || !exists(h.Files, run.Helper) {
+		run.Helper = h.Executable
+	}
+	if run.ActivateTimeout == 0 {
+		run.ActivateTimeout = defaultActivateTimeout
+	}
+	if run.Confirm == 0 {
+		run.Confirm = defaultConfirm
+	}
+	return h.writeUnits(ctx, &run)
+}
