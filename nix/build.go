@@ -264,7 +264,7 @@ func (b *builder) fileMissing(host string, err error) bool {
 	if b.whole[host] || !asError(err, &e) {
 		return false
 	}
-	re := regexp.MustCompile(`(?:nixmesh-` + regexp.QuoteMeta(host) + `|hosts/` + regexp.QuoteMeta(host) + `)/fleet/([A-Za-z0-9._+/-]*[A-Za-z0-9_+/-])`)
+	re := regexp.MustCompile(`(?:nixmesh-` + regexp.QuoteMeta(host) + `|hosts/` + regexp.QuoteMeta(host) + `)/(?:fleet/)?([A-Za-z0-9._+/-]*[A-Za-z0-9_+/-])`)
 	for _, line := range strings.Split(e.Text, "\n") {
 		if !strings.Contains(line, "does not exist") && !strings.Contains(line, "No such file") {
 			continue

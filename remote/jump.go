@@ -19,14 +19,14 @@ import (
 // known_hosts. undo closes them, last first.
 func dialJump(ctx context.Context, t Target, o Options) (raw net.Conn, undo func(), err error) {
 	var hops []*ssh.Client
-	undo = func() {
+	closeHops := func() {
 		for i := len(hops) - 1; i >= 0; i-- {
 			hops[i].Close()
 		}
 	}
 	defer func() {
 		if err != nil {
-			undo()
+			closeHops()
 		}
 	}()
 	for _, spec := range strings.Split(t.Jump, ",") {
@@ -45,7 +45,7 @@ func dialJump(ctx context.Context, t Target, o Options) (raw net.Conn, undo func
 		hops = append(hops, client)
 	}
 	raw, err = dialVia(ctx, hops, t, o)
-	return raw, undo, err
+	return raw, closeHops, err
 }
 
 // dialVia opens a stream to a target from the last hop, or directly.
