@@ -41,6 +41,11 @@ let
           example = "/healthz";
           description = "Path of an http check.";
         };
+        http2 = lib.mkOption {
+          type = lib.types.bool;
+          default = false;
+          description = "Whether an http check speaks HTTP/2 without an upgrade.";
+        };
         grpc = lib.mkOption {
           type = lib.types.str;
           default = "";

@@ -120,6 +120,7 @@ let
     }
     // lib.optionalAttrs (c.address != "") { inherit (c) address; }
     // lib.optionalAttrs (c.path != "") { inherit (c) path; }
+    // lib.optionalAttrs c.http2 { inherit (c) http2; }
     // lib.optionalAttrs (c.grpc != "") { inherit (c) grpc; }
     // execOf c i;
 
