@@ -1,0 +1,42 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// Check says whether this machine can run a lab; the error, an
+// ErrUnsupported, names what is missing and what to do. It changes nothing.
+func Check() error {
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("%w: it needs Linux, this is %s", ErrUnsupported, runtime.GOOS)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%w as this user: it makes namespaces and mounts file systems; run it as root (sudo)", ErrUnsupported)
+	}
+	for _, ns := range []string{"mnt", "uts", "ipc", "pid", "net", "cgroup"} {
+		if _, err := os.Stat("/proc/self/ns/" + ns); err != nil {
+			return fmt.Errorf("%w: its kernel has no %s namespaces", ErrUnsupported, ns)
+		}
+	}
+	kinds, err := os.ReadFile("/proc/filesystems")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	have := map[string]bool{}
+	for line := range strings.Lines(string(kinds)) {
+		w := strings.Fields(line)
+		have[w[len(w)-1]] = true
+	}
+	for _, kind := range []string{"overlay", "ext4", "cgroup2", "tmpfs"} {
+		if !have[kind] {
+			return fmt.Errorf("%w: its kernel has no file system %s now; load it with modprobe %s", ErrUnsupported, kind, kind)
+		}
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		return fmt.Errorf("%w: it has no loop devices; load them with modprobe loop, or start the container with /dev/loop-control", ErrUnsupported)
+	}
+	return nil
+}

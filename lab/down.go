@@ -1,0 +1,125 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// downDeadline bounds the wait for the kernel to take a dead lab apart.
+const downDeadline = 10 * time.Second
+
+// Down takes the lab away: hosts with their disks, network, processes. Keys
+// stay. It also clears what a crash left, and is content with nothing.
+func (l *Lab) Down(ctx context.Context) error {
+	unlock, err := lockFile(ctx, l.path("lock"), func() { l.log("waiting for another nixmesh lab that works on this lab") })
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeout(ctx, downDeadline)
+	defer cancel()
+	conn, pid, err := dialControl(ctx, l.state)
+	switch {
+	case err == nil:
+		conn.Close()
+		if err := l.killSupervisor(ctx, pid); err != nil {
+			return err
+		}
+	case !errors.Is(err, ErrNotRunning):
+		return err
+	}
+	if err := l.sweep(ctx); err != nil {
+		return err
+	}
+	for _, name := range []string{"hosts", "cgroup", controlSocket, "supervisor.log"} {
+		if err := os.RemoveAll(l.path(name)); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// killSupervisor kills process 1 of the lab's PID namespace, and with it every
+// process of the lab.
+func (l *Lab) killSupervisor(ctx context.Context, pid int) error {
+	if err := kill(pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("end the lab's supervisor: %w", err)
+	}
+	return waitUntil(ctx, "the lab's supervisor ends", func() (bool, error) { return !alive(pid), nil })
+}
+
+// alive tells a living process from one that is gone, or is only waiting for
+// its parent to notice.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}
+
+// sweep waits until the kernel has taken a dead lab's link and loop devices
+// away, and removes its cgroups.
+func (l *Lab) sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, downDeadline)
+	defer cancel()
+	if err := waitUntil(ctx, "the lab's link goes away", func() (bool, error) {
+		_, err := net.InterfaceByName(l.link())
+		return err != nil, nil
+	}); err != nil {
+		return err
+	}
+	if err := waitUntil(ctx, "the lab's loop devices are freed", func() (bool, error) {
+		used, err := loopsOf(l.path("hosts"))
+		return len(used) == 0, err
+	}); err != nil {
+		return err
+	}
+	at := l.path("cgroup")
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		return fmt.Errorf("remove cgroups: %w", err)
+	}
+	cmd := stageCommand(ctx, stageSweep, at, l.id())
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("remove cgroups: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// loopsOf lists the loop devices whose images lie in a folder.
+func loopsOf(dir string) ([]string, error) {
+	backing, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		return nil, fmt.Errorf("read loop devices: %w", err)
+	}
+	var used []string
+	for _, path := range backing {
+		image, err := os.ReadFile(path)
+		if err == nil && strings.HasPrefix(string(image), dir+"/") {
+			used = append(used, filepath.Base(filepath.Dir(filepath.Dir(path))))
+		}
+	}
+	return used, nil
+}
+
+// waitUntil asks again and again until ctx ends.
+func waitUntil(ctx context.Context, what string, done func() (bool, error)) error {
+	for {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		if err := sleep(ctx, 2*time.Millisecond); err != nil {
+			return fmt.Errorf("wait until %s: %w", what, err)
+		}
+	}
+}

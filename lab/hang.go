@@ -1,0 +1,108 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hangPoll is how often an armed host is searched for a switch. A real switch
+// takes a tenth of a second at least.
+const hangPoll = 4 * time.Millisecond
+
+// hangSwitch stops the next `times` switches on the host in their tracks: any
+// program called switch-to-configuration, whoever wrote it, gets SIGSTOP as
+// soon as it is seen. Its files and locks stay as they are; SIGKILL ends it,
+// and so does the SIGTERM of a systemd that also continues it.
+func (h *host) hangSwitch(s *supervisor, times int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopHang != nil {
+		h.stopHang()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	h.faults.HangSwitch = times
+	stopped := map[int]bool{}
+	go func() {
+		defer close(ended)
+		for len(stopped) < times && sleep(ctx, hangPoll) == nil {
+			for _, pid := range h.switches() {
+				if !stopped[pid] && unix.Kill(pid, unix.SIGSTOP) == nil {
+					stopped[pid] = true
+					s.log.Info("switch hangs", "host", h.Name, "pid", pid)
+				}
+				if len(stopped) == times {
+					break
+				}
+			}
+		}
+	}()
+	h.stopHang = func() {
+		cancel()
+		<-ended
+		for pid := range stopped {
+			_ = unix.Kill(pid, unix.SIGCONT) // normally dead by now
+		}
+	}
+}
+
+// switches are the processes of the host that switch it, in the supervisor's
+// numbers. What only looks (check, dry-activate) is not among them.
+func (h *host) switches() []int {
+	host, err := os.Readlink("/proc/" + strconv.Itoa(h.process()) + "/ns/pid")
+	if err != nil {
+		return nil // it is off
+	}
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil || !isSwitch(pid) {
+			continue
+		}
+		if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); err == nil && ns == host {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// isSwitch reads a command line: the program, perhaps behind its interpreter
+// and the interpreter's flags, then what to do.
+func isSwitch(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || !bytes.Contains(line, []byte("switch-to-configuration")) {
+		return false
+	}
+	words := bytes.Split(bytes.TrimSuffix(line, []byte{0}), []byte{0})
+	for i, w := range words[:min(len(words), 4)] {
+		if filepath.Base(string(w)) == "switch-to-configuration" {
+			return (i == 0 || isInterpreter(words[0])) && i+1 < len(words) &&
+				slices.Contains([]string{"switch", "test"}, string(words[i+1]))
+		}
+	}
+	return false
+}
+
+// isInterpreter tells a script's shell from a program that was given the path
+// as an argument, such as systemd-run.
+func isInterpreter(program []byte) bool {
+	return slices.Contains([]string{"sh", "bash", "dash", "ash", "busybox", "perl", "python3"}, filepath.Base(string(program)))
+}
+
+func (h *host) process() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pid
+}

@@ -1,0 +1,211 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// powerPause is how long the power is away in a power cut.
+const powerPause = time.Second
+
+// Host states.
+const (
+	StateRunning = "running" // its process 1 lives
+	StateOff     = "off"     // it powered off, or stays without power
+	StateFailed  = "failed"  // its loader or process 1 ended by itself; see its console
+)
+
+// host is one machine of the lab, as its supervisor has it.
+type host struct {
+	Host
+	dir  string        // <state>/hosts/<name>
+	port string        // its end of the cable, on the bridge
+	wake chan struct{} // asks a host that is off to boot
+
+	mu       sync.Mutex // guards everything below
+	state    string
+	pid      int // process 1 in the supervisor's numbers, 0 when none
+	boots    int
+	since    time.Time // of state
+	stayOff  bool      // a power cut from which it does not come back
+	cut      bool      // the power is being cut
+	faults   Fault     // in force
+	stopHang func()    // ends the watch for a switch to hang
+	relay    *relay
+}
+
+func (h *host) path(elem ...string) string {
+	return filepath.Join(append([]string{h.dir}, elem...)...)
+}
+
+func (h *host) root() string { return h.path("root") }
+
+// run boots the host again and again, as long as the supervisor lives.
+func (h *host) run(s *supervisor) {
+	log := s.log.With("host", h.Name)
+	for {
+		end, err := h.boot(s)
+		next := h.ended(end, err)
+		log.Info("host ended", "status", describeEnd(end), "err", err, "next", next)
+		switch next {
+		case StateRunning:
+		default:
+			<-h.wake
+		}
+		h.mu.Lock()
+		pause := h.cut
+		h.cut = false
+		h.mu.Unlock()
+		if pause {
+			time.Sleep(powerPause)
+		}
+	}
+}
+
+// ended decides what comes after a boot: a reboot ends process 1 with SIGHUP,
+// a power-off with SIGINT.
+func (h *host) ended(end syscall.WaitStatus, err error) (next string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pid, h.since = 0, time.Now()
+	switch {
+	case err != nil:
+		h.state = StateFailed
+	case h.stayOff:
+		h.state = StateOff
+	case end.Signaled() && (end.Signal() == unix.SIGHUP || h.cut):
+		h.state = StateRunning
+	case end.Signaled() && end.Signal() == unix.SIGINT:
+		h.state = StateOff
+	default:
+		h.state = StateFailed
+	}
+	h.stayOff = false
+	return h.state
+}
+
+func describeEnd(end syscall.WaitStatus) string {
+	if end.Signaled() {
+		return end.Signal().String()
+	}
+	return fmt.Sprintf("exit %d", end.ExitStatus())
+}
+
+// boot starts the host and returns when its process 1 has ended.
+func (h *host) boot(s *supervisor) (syscall.WaitStatus, error) {
+	group, err := s.cgroups.fresh(h.Name)
+	if err != nil {
+		return 0, err
+	}
+	defer group.Close()
+	console, err := os.OpenFile(h.path("console.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, fmt.Errorf("open console: %w", err)
+	}
+	defer console.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, fmt.Errorf("start host: %w", err)
+	}
+	defer w.Close()
+	cmd := stageCommand(context.Background(), stageBoot)
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = console, console, []*os.File{r}
+	cmd.Env = []string{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		UseCgroupFD: true, CgroupFD: int(group.Fd()),
+		Setsid: true,
+	}
+	err = cmd.Start()
+	r.Close()
+	if err != nil {
+		return 0, fmt.Errorf("start host: %w", err)
+	}
+	h.mu.Lock()
+	h.pid, h.state, h.since = cmd.Process.Pid, StateRunning, time.Now()
+	h.boots++
+	h.mu.Unlock()
+	err = h.connect(s)
+	if err == nil {
+		err = json.NewEncoder(w).Encode(s.bootConfig(h))
+	}
+	if err != nil {
+		s.log.Error("connect host", "host", h.Name, "err", err)
+	}
+	w.Close() // without a configuration, the stage ends
+	waitErr := cmd.Wait()
+	if cmd.ProcessState == nil {
+		return 0, fmt.Errorf("wait for host: %w", waitErr)
+	}
+	return cmd.ProcessState.Sys().(syscall.WaitStatus), nil
+}
+
+// connect plugs the host's cable in, through the relay if it is slow.
+func (h *host) connect(s *supervisor) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := plug(s.Base, h.port, h.pid); err != nil {
+		return err
+	}
+	return h.slow(s.Base, h.faults.Slow)
+}
+
+func (s *supervisor) bootConfig(h *host) bootConfig {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bootConfig{Name: h.Name, Root: h.root(), Boot: h.path("boot"), Address: h.Address, Networks: s.networks}
+}
+
+// newHost is a host to be made, and where its parts come from.
+type newHost struct {
+	Host
+	Seed     seed
+	HostKey  string // path of its private ssh host key
+	RootKeys string // authorized_keys of root
+}
+
+// addition is what `lab up` asks for.
+type addition struct {
+	Hosts    []newHost
+	Networks []netip.Prefix
+}
+
+// open mounts the host's disks, and makes them first where they are missing:
+// a lab that lost its supervisor comes back like machines after a blackout.
+func (h *host) open(s *supervisor, spec newHost) error {
+	var disk hostDisk
+	if err := disk.read(h.dir); errors.Is(err, os.ErrNotExist) {
+		if err := h.make(s, spec); err != nil {
+			return err
+		}
+		if err := disk.read(h.dir); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	} else if err := h.mountDisks(h.dir); err != nil {
+		return err
+	}
+	var m mounts
+	m.mount("overlay", h.root(), "overlay", unix.MS_NOATIME, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s",
+		strings.Join(disk.Lower, ":"), h.path("disk/upper"), h.path("disk/work")))
+	return m.err
+}
+
+func (h *host) mountDisks(dir string) error {
+	if err := mountImage(filepath.Join(dir, diskImage), filepath.Join(dir, "disk")); err != nil {
+		return err
+	}
+	return mountImage(filepath.Join(dir, bootImage), filepath.Join(dir, "boot"))
+}

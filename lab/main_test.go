@@ -1,0 +1,26 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+// TestMain lets the test binary be the stages of its own labs.
+func TestMain(m *testing.M) {
+	if code, ok := Stage(os.Args); ok {
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// needLab skips where no lab can run, and says why.
+func needLab(t testing.TB) {
+	t.Helper()
+	if testing.Short() || os.Getenv("NIXMESH_TEST_LAB") == "skip" {
+		t.Skip("lab tests left out (-short or NIXMESH_TEST_LAB=skip)")
+	}
+	if err := Check(); err != nil {
+		t.Skip(fmt.Sprint("no lab here: ", err))
+	}
+}

@@ -1,0 +1,107 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+const (
+	bridge  = "lab"     // in the supervisor's network namespace
+	uplink  = "machine" // the bridge's end of the link to the machine
+	hostEnd = "eth0"    // what a host sees
+)
+
+// tool runs a network program of the base image, in this process's network
+// namespace, with a script on its standard input.
+func tool(root, input, program string, args ...string) error {
+	cmd := exec.Command(program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+	cmd.Dir = "/"
+	cmd.Stdin = strings.NewReader(input)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin", "LC_ALL=C"}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// ipBatch gives ip(8) several commands at once.
+func ipBatch(root string, lines ...string) error {
+	return tool(root, strings.Join(lines, "\n")+"\n", "/usr/sbin/ip", "-batch", "-")
+}
+
+// isLabLink recognises the machine's end of a lab.
+func isLabLink(name string) bool { return strings.HasPrefix(name, "nmlab") }
+
+// connectMachine gives the machine a link into the lab's network namespace,
+// which is that of process pid. The link goes away with that namespace.
+func (l *Lab) connectMachine(ctx context.Context, base string, pid int) error {
+	return l.ip(ctx, base, fmt.Sprintf("link add %s type veth peer name %s netns %d", l.link(), uplink, pid))
+}
+
+// addressMachine sets the machine's address and its routes to the hosts.
+func (l *Lab) addressMachine(ctx context.Context, base string, p plan) error {
+	lines := []string{
+		fmt.Sprintf("address replace %s/%d dev %s", p.machine, prefixBits, l.link()),
+		fmt.Sprintf("link set %s up", l.link()),
+	}
+	return l.ip(ctx, base, append(lines, routesTo(p.networks, p.networks[0], l.link(), p.machine)...)...)
+}
+
+// ip gives the image's ip(8) commands for the machine's own network.
+func (l *Lab) ip(ctx context.Context, base string, lines ...string) error {
+	cmd := l.view(base).command(ctx, nil, "ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("connect this machine: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// routesTo makes the lab's other networks reachable on the same link.
+func routesTo(networks []netip.Prefix, own netip.Prefix, link string, source netip.Addr) []string {
+	var lines []string
+	for _, n := range networks {
+		if n != own {
+			lines = append(lines, fmt.Sprintf("route replace %s dev %s src %s", n, link, source))
+		}
+	}
+	return lines
+}
+
+// makeBridge makes the lab's switch; the machine's link is there already.
+func makeBridge(base string) error {
+	return ipBatch(base,
+		"link set lo up",
+		"link add "+bridge+" type bridge forward_delay 0",
+		"link set "+bridge+" up",
+		"link set "+uplink+" master "+bridge+" up")
+}
+
+// plug connects a host, whose network namespace is that of process pid, to the
+// bridge. An old plug of the same host is removed first.
+func plug(base, port string, pid int) error {
+	_ = ipBatch(base, "link del "+port) // normally gone with the namespace
+	return ipBatch(base,
+		fmt.Sprintf("link add %s type veth peer name %s netns %d", port, hostEnd, pid),
+		fmt.Sprintf("link set %s master %s up", port, bridge))
+}
+
+// addressHost configures the network from inside the host's namespace.
+func addressHost(root string, c bootConfig) error {
+	own, err := c.Address.Prefix(prefixBits)
+	if err != nil {
+		return err
+	}
+	lines := []string{
+		"link set lo up",
+		fmt.Sprintf("address add %s/%d dev %s", c.Address, prefixBits, hostEnd),
+		"link set " + hostEnd + " up",
+	}
+	return ipBatch(root, slices.Concat(lines, routesTo(c.Networks, own, hostEnd, c.Address))...)
+}

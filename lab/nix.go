@@ -1,0 +1,39 @@
+package lab
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// view is the operator's side of this lab: the base image's programs with the
+// store that all labs of the machine share.
+func (l *Lab) view(base string) *view {
+	v := &view{
+		base: base, store: l.cache.path("store-"+filepath.Base(base), "nix"), mountpoint: l.cache.path("view"),
+		binds:     []string{l.cache.dir, l.state, os.TempDir()},
+		cacheHome: l.cache.path("nix"),
+		settings: "experimental-features = nix-command flakes\nbuild-users-group =\nsandbox = false\n" +
+			"warn-dirty = false\nuse-xdg-base-directories = false\n",
+	}
+	if l.fleet != "" {
+		v.binds = append(v.binds, l.fleet)
+	}
+	if l.offline() {
+		v.settings += "substituters =\nflake-registry =\n"
+	}
+	return v
+}
+
+// Nix returns how to start a program of Nix, or any other of the base image:
+// with this environment and these arguments, the first of which names the
+// program. It sees this machine's folders at their own paths, /usr and /etc
+// excepted, and a store of the lab's own, without daemon, build users and
+// sandbox. The base image must be there: after Up, or Prepare.
+func (l *Lab) Nix() func(ctx context.Context, env []string, args ...string) *exec.Cmd {
+	v := l.view(l.cache.path(baseName()))
+	return func(ctx context.Context, env []string, args ...string) *exec.Cmd {
+		return v.command(ctx, env, args...)
+	}
+}

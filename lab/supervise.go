@@ -1,0 +1,164 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// superviseConfig is what `lab up` writes to the supervisor's descriptor 3
+// when the machine's link is in the supervisor's network namespace. An end of
+// file before that means that `lab up` is gone: the supervisor ends, too.
+type superviseConfig struct {
+	State  string // the lab's state folder
+	ID     string // of the lab, see Lab.id
+	Base   string // root folder of the base image
+	Images string // folder with empty file systems
+}
+
+// supervisor runs the hosts of one lab. It is process 1 of its PID namespace.
+type supervisor struct {
+	superviseConfig
+	cgroups cgroups
+	log     *slog.Logger
+
+	mu       sync.Mutex // guards everything below
+	hosts    []*host
+	networks []netip.Prefix
+	cuts     []cut
+}
+
+// superviseStage serves requests until it is killed.
+func superviseStage() error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	pipe := os.NewFile(configFD, "config")
+	s := &supervisor{log: log}
+	if err := json.NewDecoder(pipe).Decode(&s.superviseConfig); err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	pipe.Close()
+	var m mounts
+	m.private()
+	m.mount("proc", "/proc", "proc", 0, "")
+	m.mount("proc", filepath.Join(s.Base, "proc"), "proc", 0, "") // for ip(8), which finds namespaces there
+	if m.err != nil {
+		return m.err
+	}
+	if err := os.Chdir(s.State); err != nil {
+		return fmt.Errorf("enter state folder: %w", err)
+	}
+	var err error
+	if s.cgroups, err = openCgroups(filepath.Join(s.State, "cgroup"), s.ID); err != nil {
+		return err
+	}
+	if err := makeBridge(s.Base); err != nil {
+		return fmt.Errorf("make network: %w", err)
+	}
+	if err := os.Remove(controlSocket); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("listen: %w", err)
+	}
+	listener, err := net.Listen("unix", controlSocket)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if err := os.Chmod(controlSocket, 0o600); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return fmt.Errorf("accept: %w", err)
+		}
+		go s.serve(conn)
+	}
+}
+
+// serve answers one request.
+func (s *supervisor) serve(conn net.Conn) {
+	defer conn.Close()
+	var r request
+	if err := json.NewDecoder(conn).Decode(&r); err != nil {
+		s.log.Warn("read request", "err", err)
+		return
+	}
+	answer, err := s.answer(r)
+	if err != nil {
+		answer = reply{Error: err.Error()}
+	}
+	if r.Op != "status" {
+		s.log.Info("request", "op", r.Op, "host", r.Host, "err", err)
+	}
+	if err := json.NewEncoder(conn).Encode(answer); err != nil {
+		s.log.Warn("write reply", "err", err)
+	}
+}
+
+func (s *supervisor) answer(r request) (reply, error) {
+	switch r.Op {
+	case "status":
+		return reply{Status: s.status()}, nil
+	case "add":
+		return reply{}, s.add(r.Add)
+	case "break":
+		return reply{}, s.breakHost(r.Host, r.Fault)
+	case "partition":
+		return reply{}, s.partition(r.A, r.B)
+	case "heal":
+		return reply{}, s.heal()
+	default:
+		return reply{}, fmt.Errorf("the supervisor knows no request %q: it is of another version of nixmesh; run nixmesh lab down, then lab up", r.Op)
+	}
+}
+
+// host finds a host by name.
+func (s *supervisor) host(name string) (*host, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.hosts, func(h *host) bool { return h.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("the lab has no host %q", name)
+	}
+	return s.hosts[i], nil
+}
+
+// add makes hosts that are new to the lab and boots them, all at once.
+func (s *supervisor) add(a addition) error {
+	s.mu.Lock()
+	s.networks = a.Networks
+	s.mu.Unlock()
+	errs := make(chan error)
+	for _, spec := range a.Hosts {
+		go func() { errs <- s.addOne(spec) }()
+	}
+	var first error
+	for range a.Hosts {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (s *supervisor) addOne(spec newHost) error {
+	h := &host{Host: spec.Host, dir: filepath.Join(s.State, "hosts", spec.Name), wake: make(chan struct{}, 1)}
+	if err := h.open(s, spec); err != nil {
+		return fmt.Errorf("make host %s: %w", h.Name, err)
+	}
+	s.mu.Lock()
+	h.port = fmt.Sprintf("host%d", len(s.hosts))
+	s.hosts = append(s.hosts, h)
+	s.mu.Unlock()
+	go h.run(s)
+	return nil
+}
+
+// kill takes the power from a process and everything below it.
+func kill(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
