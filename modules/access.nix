@@ -56,7 +56,7 @@ in
       {
         sudo.extraRules = rules;
       }
-      // lib.optionalAttrs (options.security ? sudo-rs) { sudo-rs.extraRules = rules; }
+      // lib.optionalAttrs (options.security ? sudo-rs.extraRules) { sudo-rs.extraRules = rules; }
     );
 
     assertions = [
