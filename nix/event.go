@@ -69,6 +69,7 @@ type logReader struct {
 	errors   []string
 	plain    []string
 	kinds    map[int64]Event
+	logs     map[string][]string // derivation -> the end of its build log
 	copying  map[int64]bytesOf
 	expected int64
 	moved    int64
@@ -77,11 +78,15 @@ type logReader struct {
 
 type bytesOf struct{ done, of int64 }
 
-// keptLines bounds what is kept of plain output.
-const keptLines = 200
+// keptLines bounds what is kept of plain output, logTail what an error shows
+// of a failed build.
+const (
+	keptLines = 200
+	logTail   = 20
+)
 
 func newLogReader(sink func(Event)) *logReader {
-	return &logReader{sink: sink, kinds: map[int64]Event{}, copying: map[int64]bytesOf{}}
+	return &logReader{sink: sink, kinds: map[int64]Event{}, logs: map[string][]string{}, copying: map[int64]bytesOf{}}
 }
 
 func (l *logReader) Write(p []byte) (int, error) {
@@ -107,12 +112,19 @@ func (l *logReader) flush() {
 	}
 }
 
-// errorText is Nix's own error, else the plain lines.
+// errorText is Nix's own error, else the plain lines. With internal-json nix
+// leaves the log of a failed build out of its error; it is added here.
 func (l *logReader) errorText() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.errors) > 0 {
-		return strings.Join(l.errors, "\n")
+		text := strings.Join(l.errors, "\n")
+		for drv, log := range l.logs {
+			if drv != "" && strings.Contains(text, "'"+drv+"' failed") {
+				text += "\nend of its log:\n  " + strings.Join(log, "\n  ")
+			}
+		}
+		return text
 	}
 	return strings.TrimSpace(strings.Join(l.plain, "\n"))
 }
@@ -181,8 +193,11 @@ func (l *logReader) result(line logLine) {
 			l.progress()
 		}
 	case resultBuildLine:
-		e := l.kinds[line.ID]
-		l.emit(Event{Kind: EventBuildLine, Path: e.Path, Text: stripColour(textField(line.Fields, 0))})
+		drv, text := l.kinds[line.ID].Path, stripColour(textField(line.Fields, 0))
+		if l.logs[drv] = append(l.logs[drv], text); len(l.logs[drv]) > logTail {
+			l.logs[drv] = l.logs[drv][1:]
+		}
+		l.emit(Event{Kind: EventBuildLine, Path: drv, Text: text})
 	}
 }
 

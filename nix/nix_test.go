@@ -81,7 +81,7 @@ func (f *fleet) flake() []byte {
 	b.WriteString(`  top = name: dir: let text = builtins.concatStringsSep " " (map import (import (dir + "/host.nix"))); in {
     config.system.build.toplevel = builtins.derivation {
       name = "nixos-system-${name}-1"; system = "x86_64-linux"; builder = "/bin/sh"; inherit nixmesh;
-      args = [ "-c" "echo building; echo '${text}' > $out" ];
+      args = [ "-c" "echo building; if :; then echo '${text}' > $out; fi" ];
     };
   };
 in { nixosConfigurations = {
@@ -214,6 +214,14 @@ func TestBuildReportsOneHostsFailure(t *testing.T) {
 	}
 	if r["app2"].Err != nil || r["app2"].Toplevel == "" {
 		t.Errorf("app2: %+v", r["app2"])
+	}
+}
+
+func TestBuildShowsTheLogOfAFailedBuild(t *testing.T) {
+	f := newFleet(t, realTool(t), map[string]string{"a.nix": `"it's broken"`})
+	f.host("app1", "", "a.nix")
+	if err := f.build("app1")["app1"].Err; err == nil || !strings.Contains(err.Error(), "end of its log:\n  sh: 1: Syntax error") {
+		t.Errorf("%v", err)
 	}
 }
 

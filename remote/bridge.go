@@ -53,7 +53,7 @@ func (c *Conn) Bridge(ctx context.Context, line string) (string, error) {
 	return socket, nil
 }
 
-// BridgeError is what the last bridged session that failed left on stderr,
+// BridgeError is what the last bridged session left on stderr if it failed,
 // with its status: the reason behind nix's "unexpected end-of-file".
 func (c *Conn) BridgeError() string {
 	c.mu.Lock()
@@ -63,6 +63,7 @@ func (c *Conn) BridgeError() string {
 
 func (c *Conn) bridgeOne(ctx context.Context, local *net.UnixConn, line string) {
 	defer local.Close()
+	c.noteBridge("")
 	session, err := c.open(ctx)
 	if err != nil {
 		c.noteBridge(err.Error())
