@@ -24,7 +24,10 @@ func run(argv []string) int {
 	case "ssh":
 		return remote.Shim(argv[1:], os.Environ(), os.Stdin, os.Stdout)
 	case "nixmesh-host":
-		return runHost(context.Background(), argv[1:])
+		return runHost(context.Background(), argv[1:], true)
+	}
+	if isHelper(argv[1:]) {
+		return runHost(context.Background(), argv[2:], false)
 	}
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,

@@ -71,6 +71,7 @@ func newRootCmd(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
+	add(groupWrite, newFmtCmd(a), newValidateCmd(a), newShowCmd(a), newLockCmd(a))
 	add(groupOther, newVersionCmd(a))
 	return root
 }
