@@ -77,7 +77,7 @@ let
       folder =
         key: variable: below:
         lib.optionalAttrs (service ? ${key}) {
-          ${variable} = lib.concatMapStringsSep ":" (name: "${below}/${name}") (systemd.texts service.${key});
+          ${variable} = lib.concatMapStringsSep ":" (name: "${below}/${name}") (systemd.names service.${key});
         };
     in
     given

@@ -2,7 +2,7 @@
 # function of an instance, not a module.
 { lib }:
 let
-  sandbox = import ./systemd.nix { inherit lib; };
+  systemd = import ./systemd.nix { inherit lib; };
 
   default = {
     NoNewPrivileges = true;
@@ -134,14 +134,10 @@ in
       present = builtins.filter (key: serviceConfig ? ${key}) keys;
       folders = lib.concatMap (
         { key, below }:
-        map (name: "-${below}/${name}") (
-          lib.concatMap (text: builtins.filter (part: builtins.isString part && part != "") (builtins.split " +" text)) (
-            sandbox.texts (serviceConfig.${key} or [ ])
-          )
-        )
+        map (name: "-${below}/${name}") (systemd.names (serviceConfig.${key} or [ ]))
       );
     in
-    lib.concatMap (key: map (text: "${key}=${text}") (sandbox.texts serviceConfig.${key})) present
+    lib.concatMap (key: map (text: "${key}=${text}") (systemd.texts serviceConfig.${key})) present
     ++ map (path: "ReadWritePaths=${path}") (folders [
       {
         key = "StateDirectory";

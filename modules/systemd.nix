@@ -50,6 +50,13 @@ rec {
     else
       [ (toString value) ];
 
+  # A serviceConfig value that lists names, one or several to a text.
+  names =
+    value:
+    lib.concatMap (text: builtins.filter (part: builtins.isString part && part != "") (builtins.split " +" text)) (
+      texts value
+    );
+
   # serviceConfig of an instance's limits. Defaults: what the user sets in
   # nixos = {…} wins.
   limits =
