@@ -37,3 +37,25 @@ func (l *Lab) Nix() func(ctx context.Context, env []string, args ...string) *exe
 		return v.command(ctx, env, args...)
 	}
 }
+
+// SSH returns ssh to a host of the lab as root, with the lab's key; without a
+// command it is a shell. The words of the command are joined with blanks and
+// read by the host's shell, as ssh does.
+func (l *Lab) SSH(ctx context.Context, h HostStatus, command []string) *exec.Cmd {
+	args := []string{"ssh", "-F", "/dev/null", "-i", l.path(operatorKey), "-o", "IdentitiesOnly=yes",
+		"-o", "UserKnownHostsFile=" + l.path("known_hosts"), "-o", "StrictHostKeyChecking=yes",
+		"-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4"}
+	args = append(args, "root@"+h.Address)
+	if len(command) > 0 {
+		args = append(append(args, "--"), command...)
+	}
+	return l.Nix()(ctx, nil, args...)
+}
+
+// Nixpkgs says which nixpkgs the hosts' first system is made of.
+func (l *Lab) Nixpkgs() string {
+	if l.offline() {
+		return "the lab's stand-in, not the real one"
+	}
+	return l.nixpkgs
+}
