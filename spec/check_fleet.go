@@ -83,7 +83,7 @@ func (d *decoder) tooLong(b *block, settle, confirm time.Duration) {
 		rng = a.expr.Range()
 	}
 	d.add(problem{code: "NM0506", rng: rng, block: b.title,
-		detail: fmt.Sprintf("settle is %s and confirm is %s: no host could be confirmed in time.", settle, confirm), hint: "settle must be shorter than confirm"})
+		detail: fmt.Sprintf("settle is %s and confirm is %s: no host could be confirmed in time.", DurationText(settle), DurationText(confirm)), hint: "settle must be shorter than confirm"})
 }
 
 // checkPorts finds fixed ports that are taken on a host (NM0306).

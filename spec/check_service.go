@@ -116,7 +116,7 @@ func (d *decoder) checkService(s *Service, b *block) {
 	}
 	if hasPackage && !hasUnit && isReserved(b.label) {
 		d.add(problem{code: "NM0208", rng: b.name, block: b.title, detail: fmt.Sprintf("%s.service belongs to NixOS or nixmesh.", b.label),
-			hint: fmt.Sprintf("use another name, or unit = %q for the one that NixOS runs", b.label+".service")})
+			hint: reservedHint(b.label)})
 	}
 	d.checkListens(s, b)
 	if len(s.Checks) == 0 && !b.later["check"] {
@@ -127,6 +127,13 @@ func (d *decoder) checkService(s *Service, b *block) {
 		d.add(problem{code: "NM0311", rng: b.header, block: b.title, detail: "A deploy cannot tell a healthy instance from a started one.", hint: hint})
 	}
 	d.checkMinHealthy(s, b.one("rollout"))
+}
+
+func reservedHint(name string) string {
+	if strings.HasPrefix(name, "nixmesh") || name == "envoy" {
+		return "use another name"
+	}
+	return fmt.Sprintf("use another name, or unit = %q for the one that NixOS runs", name+".service")
 }
 
 // checkListens holds the rules over a service's listens (NM0317, NM0107).

@@ -103,7 +103,7 @@ func (d *decoder) noMatch(it item, err error) {
 		for _, tag := range none.Tags {
 			known = append(known, "@"+tag)
 		}
-		if n := nearest(none.Term, known); n != "" {
+		if n := nearest(none.Term, known); n != "" && !strings.Contains(none.Term, ",") {
 			p.hint = fmt.Sprintf("did you mean %q? %s", n, none.Known())
 		}
 	case errors.As(err, &syntax):

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // evaluator gives values to expressions. References are resolved one by one,
@@ -19,6 +20,7 @@ type evaluator struct {
 	files map[string][]byte
 	fleet *block
 	hosts map[string]*block
+	calls map[string]function.Function
 	known map[*attr]cty.Value // values that were asked for; NilVal = was reported
 	doing []*attr             // the arguments now being evaluated
 	muted bool                // variables and locals were refused already (NM0109)
@@ -38,7 +40,7 @@ func (e *evaluator) value(a *attr) (cty.Value, bool) {
 }
 
 func (e *evaluator) eval(expr hclsyntax.Expression, title string) (cty.Value, bool) {
-	if !e.knownFunctions(expr, title) {
+	if !e.entries(expr, title) || !e.knownFunctions(expr, title) {
 		return cty.NilVal, false
 	}
 	objects := map[string]map[string]map[string]cty.Value{"fleet": {}, "host": {}}
@@ -57,7 +59,7 @@ func (e *evaluator) eval(expr hclsyntax.Expression, title string) (cty.Value, bo
 	if !ok {
 		return cty.NilVal, false
 	}
-	ctx := &hcl.EvalContext{Functions: functions(e.dir), Variables: map[string]cty.Value{}}
+	ctx := &hcl.EvalContext{Functions: e.calls, Variables: map[string]cty.Value{}}
 	if fields := objects["fleet"][""]; fields != nil {
 		ctx.Variables["fleet"] = cty.ObjectVal(fields)
 	}
@@ -80,6 +82,27 @@ func (e *evaluator) eval(expr hclsyntax.Expression, title string) (cty.Value, bo
 	return v, true
 }
 
+// entries evaluates the entries of a list or map that is written out, each by
+// itself, so that one run tells the mistakes of all.
+func (e *evaluator) entries(expr hclsyntax.Expression, title string) bool {
+	ok := true
+	each := func(entry hclsyntax.Expression) {
+		_, fine := e.eval(entry, title)
+		ok = ok && fine
+	}
+	switch x := expr.(type) {
+	case *hclsyntax.TupleConsExpr:
+		for _, entry := range x.Exprs {
+			each(entry)
+		}
+	case *hclsyntax.ObjectConsExpr:
+		for _, entry := range x.Items {
+			each(entry.ValueExpr)
+		}
+	}
+	return ok
+}
+
 // failed reports what HCL says of an expression.
 func (e *evaluator) failed(expr hclsyntax.Expression, title string, d *hcl.Diagnostic) {
 	p := problem{code: "NM0105", rng: expr.Range(), block: title, detail: strings.TrimSuffix(d.Summary, ".") + ". " + d.Detail}
@@ -97,10 +120,11 @@ func (e *evaluator) failed(expr hclsyntax.Expression, title string, d *hcl.Diagn
 
 // knownFunctions refuses calls of functions that do not exist.
 func (e *evaluator) knownFunctions(expr hclsyntax.Expression, title string) bool {
-	names, ok := functionNames(), true
+	ok := true
 	_ = hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
-		if call, is := n.(*hclsyntax.FunctionCallExpr); is && !slices.Contains(names, call.Name) {
+		if call, is := n.(*hclsyntax.FunctionCallExpr); is && e.calls[call.Name] == (function.Function{}) {
 			ok = false
+			names := functionNames()
 			e.add(problem{code: "NM0207", rng: call.NameRange, block: title,
 				detail: fmt.Sprintf("There is no function %q.", call.Name), hint: didYouMean(call.Name, names, "the functions are")})
 		}

@@ -32,7 +32,9 @@ func Format(name string, src []byte) ([]byte, Diagnostics) {
 		}
 		text = next
 	}
-	text = append(bytes.TrimRight(text, "\n"), '\n')
+	if text = bytes.TrimRight(text, "\n"); len(text) > 0 {
+		text = append(text, '\n')
+	}
 	if !sameMeaning(name, src, text) {
 		return src, nil // never trade meaning for looks
 	}

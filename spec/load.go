@@ -58,7 +58,7 @@ func Load(dir string, o Options) *Loaded {
 func check(s *sink, dir string, files map[string][]byte, order []string, o Options, written map[string]bool) *Fleet {
 	top := &block{}
 	var lab *block
-	whole := len(s.found) == 0
+	whole := !s.found.HasErrors()
 	for _, name := range order {
 		text, kept := files[name]
 		if !kept {
@@ -94,7 +94,7 @@ func check(s *sink, dir string, files map[string][]byte, order []string, o Optio
 	}
 	fleet := s.oneFleet(top)
 	s.unique(top)
-	e := &evaluator{sink: s, dir: dir, files: files, fleet: fleet, hosts: map[string]*block{}, known: map[*attr]cty.Value{}, muted: top.later["variable"]}
+	e := &evaluator{sink: s, dir: dir, files: files, fleet: fleet, hosts: map[string]*block{}, known: map[*attr]cty.Value{}, calls: functions(dir), muted: top.later["variable"]}
 	for _, h := range top.all("host") {
 		e.hosts[h.label] = h
 	}

@@ -2,16 +2,185 @@ package spec
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
-func TestShop(t *testing.T) {
+func TestSamplesAreValid(t *testing.T) {
 	for _, name := range []string{"shop", "minimal"} {
-		l := Load("../hosts/"+name, Options{Version: "0.1.0"})
-		if l.Diagnostics.HasErrors() {
-			var text bytes.Buffer
-			l.Diagnostics.Render(&text, l.Files, false)
-			t.Errorf("%s:\n%s", name, text.String())
+		for _, lab := range []bool{false, true} {
+			l := Load("../hosts/"+name, Options{Lab: lab, Version: "0.1.0"})
+			if l.Diagnostics.HasErrors() {
+				var text bytes.Buffer
+				l.Diagnostics.Render(&text, l.Files, false)
+				t.Errorf("%s (lab %v):\n%s", name, lab, text.String())
+			}
 		}
+	}
+}
+
+func TestSamplesAreFormatted(t *testing.T) {
+	for _, name := range []string{"shop", "minimal"} {
+		all, _, found := FormatFleet("../hosts/" + name)
+		if len(found) > 0 || len(all) < 2 {
+			t.Errorf("%s: %d files, %v", name, len(all), found)
+		}
+		for _, f := range all {
+			if f.Changed() {
+				t.Errorf("%s/%s: want\n%s", name, f.Name, f.After)
+			}
+		}
+	}
+}
+
+// TestDefaults holds what Load fills in.
+func TestDefaults(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "nixmesh.hcl", base)
+	write(t, dir, "services/web.hcl", `service "web" {
+  on      = ["@app", "!app2"]
+  package = "infra#web.server"
+  exec    = "bin/web --dir \"a b\"'c' --port=$${PORT} $$5 100%"
+  listen "http" {}
+  check { http = "/healthz" }
+}
+`)
+	l := Load(filepath.Join(dir, "services"), Options{})
+	if l.Fleet == nil {
+		t.Fatal(l.Diagnostics)
+	}
+	f, s := l.Fleet, l.Fleet.Services[0]
+	c := s.Checks[0]
+	for _, got := range []struct {
+		name      string
+		got, want any
+	}{
+		{"domain", f.Domain, "mesh"}, {"keep_releases", f.KeepReleases, 5}, {"ssh", f.SSH, SSH{User: "deploy", Port: 22}},
+		{"parallel", f.Rollout.Parallel, 4}, {"confirm", f.Rollout.Confirm, 90 * time.Second}, {"activate", f.Rollout.ActivateTimeout, 10 * time.Minute},
+		{"waves", len(f.Rollout.Order), 1}, {"wave", strings.Join(f.Rollout.Order[0], " "), "app1 app2"}, {"on_fail", f.Rollout.OnFail, "stop"},
+		{"host system", f.Hosts[0].System, "x86_64-linux"}, {"host ssh", f.Hosts[0].SSH, f.SSH}, {"build_on", f.Hosts[0].BuildOn, "local"},
+		{"on", strings.Join(s.On, " "), "app1"}, {"package", *s.Package, Package{Input: "infra", Attr: "web.server"}}, {"harden", s.Harden, "default"},
+		{"files", s.Limits.Files, 65536}, {"min_healthy", s.Rollout.MinHealthy, -1}, {"drain", s.Rollout.Drain, 30 * time.Second},
+		{"check", c.Kind + c.HTTP, "http/healthz"}, {"every", c.Every, 5 * time.Second}, {"rise", c.Rise, 2}, {"fall", c.Fall, 3},
+		{"place", s.Place.String(), `services/web.hcl:1 (service "web")`}, {"words", len(s.Exec.Words), 6},
+		{"written", l.Written("service.web.exec") && !l.Written("service.web.harden"), true},
+	} {
+		if got.got != got.want {
+			t.Errorf("%s = %v, want %v", got.name, got.got, got.want)
+		}
+	}
+	if w := s.Exec.Words; w[2][0].Text != "a bc" || w[3][0].Text != "--port=" || w[3][1].Var != "PORT" || w[4][0].Text != "$5" || w[5][0].Text != "100%" {
+		t.Errorf("words = %q", w)
+	}
+}
+
+func TestLab(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "nixmesh.hcl", base+`
+service "web" {
+  on      = ["*"]
+  package = "web"
+  exec    = "bin/web"
+  check { exec = "bin/ok" }
+}
+`)
+	write(t, dir, "lab.hcl", `lab {
+  nixpkgs = "path:../stand-in"
+  service "web" { env = { A = "lab" } }
+}
+`)
+	operator := &Operator{Name: "lab"}
+	l := Load(dir, Options{Lab: true, LabOperator: operator, LabHostKeys: map[string]string{"app1": testKey}})
+	if l.Fleet == nil {
+		t.Fatal(l.Diagnostics)
+	}
+	f := l.Fleet
+	if f.Nixpkgs != "path:"+filepath.Join(filepath.Dir(f.Dir), "stand-in") || f.Services[0].Env["A"] != "lab" || f.Hosts[0].HostKey != testKey ||
+		len(f.Operators) != 1 || f.Operators[0] != operator || len(f.LabOverrides) != 4 {
+		t.Errorf("got %+v, overrides %q", f, f.LabOverrides)
+	}
+	if f = Load(dir, Options{}).Fleet; f == nil || f.Operators[0].Name != "anna" || f.LabOverrides != nil {
+		t.Errorf("outside of the lab: %+v", f)
+	}
+}
+
+func TestMissingHostKeys(t *testing.T) {
+	f := &Fleet{Hosts: []*Host{{Name: "a", HostKey: testKey}, {Name: "b"}, {Name: "c"}}}
+	l := mustParseLock(t, []byte(lockHeader+"\nhostkey b "+testKey+"\n"))
+	if d := MissingHostKeys(f, l); len(d) != 1 || d[0].Code != "NM0503" || d[0].Hint != "nixmesh host trust c" {
+		t.Errorf("got %v", d)
+	}
+}
+
+// TestRender is the sketch of the command line's design, letter by letter.
+func TestRender(t *testing.T) {
+	src := []byte("service \"api\" {\n  hardened = \"strict\"\n}\n")
+	d := Diagnostics{{Code: "NM0102", Summary: "Unknown argument", Detail: `A service block has no argument named "hardened".`,
+		Hint: `did you mean "harden"?`, File: "nixmesh.hcl", Block: `service "api"`, Start: Pos{2, 3, 18}, End: Pos{2, 11, 26}}}
+	var got bytes.Buffer
+	d.Render(&got, map[string][]byte{"nixmesh.hcl": src}, false)
+	want := `╷
+│ Error: Unknown argument  NM0102
+│
+│   nixmesh.hcl:2, in service "api"
+│   2:   hardened = "strict"
+│        ^^^^^^^^
+│ A service block has no argument named "hardened".
+│
+│ hint: did you mean "harden"?
+╵
+`
+	if got.String() != want {
+		t.Errorf("got\n%s", got.String())
+	}
+	wantJSON := `{"schema":"nixmesh.diagnostics/1","diagnostics":[{"code":"NM0102","severity":"error","summary":"Unknown argument",` +
+		`"detail":"A service block has no argument named \"hardened\".","hint":"did you mean \"harden\"?","file":"nixmesh.hcl",` +
+		`"start":{"line":2,"column":3,"byte":18},"end":{"line":2,"column":11,"byte":26}}]}` + "\n"
+	if got := string(d.JSON()); got != wantJSON {
+		t.Errorf("got %s", got)
+	}
+	if got := string(Diagnostics(nil).JSON()); got != `{"schema":"nixmesh.diagnostics/1","diagnostics":[]}`+"\n" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "nixmesh.hcl", base)
+	write(t, dir, "hosts/big.hcl", strings.Repeat("# comment\n", maxFileSize/10+1))
+	if l := Load(dir, Options{}); len(l.Diagnostics) != 1 || l.Diagnostics[0].Code != "NM0001" {
+		t.Errorf("got %v", l.Diagnostics)
+	}
+}
+
+func TestFormat(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"a=1\nbb   =   2\n\n\n", "a  = 1\nbb = 2\n"},
+		{"x {\na = 1 # why\n}\r\n", "x {\n  a = 1 # why\n}\n"},
+		{"x {", "x {"},
+		{"", ""},
+		{"\n\n", ""},
+	} {
+		got, d := Format("f.hcl", []byte(c.in))
+		if string(got) != c.want || (len(d) > 0) != (c.in == "x {") {
+			t.Errorf("%q = %q, %v", c.in, got, d)
+		}
+		if again, _ := Format("f.hcl", got); !bytes.Equal(again, got) {
+			t.Errorf("%q is not stable: %q", got, again)
+		}
+	}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	file := filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"path"
-	"regexp"
 	"strings"
 )
 
@@ -10,12 +9,22 @@ const nameRule = "names are lower-case letters, digits and dashes, begin with a 
 
 // isName holds the rule for names of blocks, tags and listens.
 func isName(name string) bool {
-	return regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`).MatchString(name)
+	for i, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (i == 0 || c != '-' && (c < '0' || c > '9')) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 31
 }
 
 // isVariable holds the rule for names of environment variables.
 func isVariable(name string) bool {
-	return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name)
+	for i, c := range []byte(name) {
+		if c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // reservedUnits are names of units that NixOS, systemd or nixmesh own, as

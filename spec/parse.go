@@ -1,6 +1,9 @@
 package spec
 
 import (
+	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -20,7 +23,7 @@ func (s *sink) parse(name string, src []byte) *hclsyntax.Body {
 		}
 		p := problem{code: "NM0101", detail: syntaxDetail(d), hint: syntaxHint(d)}
 		if d.Subject != nil {
-			p.rng = *d.Subject
+			p.rng, p.block = *d.Subject, enclosing(file, *d.Subject)
 		} else {
 			p.rng = fileStart(name)
 		}
@@ -29,7 +32,7 @@ func (s *sink) parse(name string, src []byte) *hclsyntax.Body {
 	}
 	for _, d := range diags {
 		if d.Severity == hcl.DiagError {
-			s.add(problem{code: "NM0107", rng: *d.Subject, detail: d.Detail, hint: "keep one of the two"})
+			s.add(problem{code: "NM0107", rng: *d.Subject, block: enclosing(file, *d.Subject), detail: redefined(d), hint: "keep one of the two"})
 		}
 	}
 	body, ok := file.Body.(*hclsyntax.Body)
@@ -37,6 +40,36 @@ func (s *sink) parse(name string, src []byte) *hclsyntax.Body {
 		return nil
 	}
 	return body
+}
+
+// enclosing is the title of the outermost block that a place is in.
+func enclosing(file *hcl.File, r hcl.Range) string {
+	body, ok := file.Body.(*hclsyntax.Body)
+	if !ok {
+		return ""
+	}
+	for _, b := range body.Blocks {
+		if b.TypeRange.Start.Byte <= r.Start.Byte && r.Start.Byte < b.CloseBraceRange.End.Byte {
+			return strings.TrimSpace(b.Type + " " + strings.Join(quoted(b.Labels), " "))
+		}
+	}
+	return ""
+}
+
+func quoted(labels []string) []string {
+	texts := make([]string, len(labels))
+	for i, label := range labels {
+		texts[i] = strconv.Quote(label)
+	}
+	return texts
+}
+
+// redefined names the first place of an argument that stands twice.
+func redefined(d *hcl.Diagnostic) string {
+	if m := regexp.MustCompile(`"([^"]+)" was already set at (.+):(\d+),`).FindStringSubmatch(d.Detail); m != nil {
+		return fmt.Sprintf("The argument %q stands at %s:%s already.", m[1], m[2], m[3])
+	}
+	return d.Detail
 }
 
 // syntaxDetail is HCL's own sentence, with its summary where that adds something.

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"strings"
@@ -25,12 +26,13 @@ type item struct {
 	value cty.Value
 	rng   hcl.Range
 	a     *attr
+	name  string // "env", of an entry "env.LOG"
 }
 
 // wrong reports a value that does not fit, with a correct example.
 func (d *decoder) wrong(it item, detail, example string) {
 	p := problem{code: "NM0105", rng: it.rng, block: it.a.title, detail: detail}
-	if example != "" {
+	if example = cmp.Or(it.a.example, example); example != "" {
 		p.hint = "for example " + example
 	}
 	d.add(p)
@@ -45,7 +47,7 @@ func (d *decoder) item(b *block, name string) (item, bool) {
 	}
 	d.written[b.path+"."+name] = true
 	v, ok := d.value(a)
-	it := item{value: v, rng: a.expr.Range(), a: a}
+	it := item{value: v, rng: a.expr.Range(), a: a, name: name}
 	if ok && v.IsNull() {
 		d.wrong(it, fmt.Sprintf("%q is null.", name), "")
 		return it, false
@@ -68,7 +70,7 @@ func (d *decoder) text(b *block, name, fallback string) string {
 
 func (d *decoder) asText(it item) (string, bool) {
 	if it.value.IsNull() || it.value.Type() != cty.String {
-		d.wrong(it, fmt.Sprintf("%q is a text, this is %s.", it.a.name, typeName(it.value)), fmt.Sprintf("%s = \"…\"", it.a.name))
+		d.wrong(it, fmt.Sprintf("%q is a text, this is %s.", it.name, typeName(it.value)), fmt.Sprintf("%s = \"…\"", it.a.name))
 		return "", false
 	}
 	text := it.value.AsString()
@@ -133,7 +135,7 @@ func (d *decoder) duration(b *block, name string, fallback, least time.Duration)
 			if v >= least {
 				return v
 			}
-			d.wrong(it, fmt.Sprintf("%q is at least %s.", name, least), name+` = "10s"`)
+			d.wrong(it, fmt.Sprintf("%q is at least %s.", name, DurationText(least)), name+` = "10s"`)
 			return fallback
 		}
 	}
@@ -188,7 +190,7 @@ func (d *decoder) items(b *block, name string) []item {
 	literal, _ := it.a.expr.(*hclsyntax.TupleConsExpr)
 	var entries []item
 	for _, v := range it.value.AsValueSlice() {
-		e := item{value: v, rng: it.rng, a: it.a}
+		e := item{value: v, rng: it.rng, a: it.a, name: fmt.Sprintf("%s[%d]", name, len(entries))}
 		if literal != nil && len(entries) < len(literal.Exprs) {
 			e.rng = literal.Exprs[len(entries)].Range()
 		}
@@ -221,7 +223,7 @@ func (d *decoder) members(b *block, name string) map[string]item {
 	ranges := keyRanges(it.a.expr)
 	members := map[string]item{}
 	for key, v := range it.value.AsValueMap() {
-		m := item{value: v, rng: it.rng, a: it.a}
+		m := item{value: v, rng: it.rng, a: it.a, name: name + "." + key}
 		if r, ok := ranges[key]; ok {
 			m.rng = r
 		}
@@ -245,18 +247,25 @@ func keyRanges(expr hclsyntax.Expression) map[string]hcl.Range {
 	return ranges
 }
 
-// inside is the range of text[from:to] in the source, if the text stands there
-// letter by letter; else the whole value's.
+// part is the range of text[from:to] in the source, if the text stands there
+// letter by letter, or if that piece of it is found once; else the whole value's.
 func (d *decoder) part(it item, from, to int) hcl.Range {
 	src := d.files[it.rng.Filename]
 	text := it.value.AsString()
 	start, end := it.rng.Start.Byte+1, it.rng.End.Byte-1
-	if start > end || end > len(src) || string(src[start:end]) != text || from > to || to > len(text) {
+	if start > end || end > len(src) || from > to || to > len(text) || it.rng.Start.Line != it.rng.End.Line {
 		return it.rng
 	}
+	written := string(src[start:end])
+	if written != text {
+		if from == to || strings.Count(written, text[from:to]) != 1 {
+			return it.rng
+		}
+		from, to = strings.Index(written, text[from:to]), strings.Index(written, text[from:to])+to-from
+	}
 	r := it.rng
-	r.Start = hcl.Pos{Line: r.Start.Line, Column: r.Start.Column + 1 + len([]rune(text[:from])), Byte: start + from}
-	r.End = hcl.Pos{Line: r.Start.Line, Column: r.Start.Column + len([]rune(text[from:to])), Byte: start + to}
+	r.Start = hcl.Pos{Line: r.Start.Line, Column: r.Start.Column + 1 + len([]rune(written[:from])), Byte: start + from}
+	r.End = hcl.Pos{Line: r.Start.Line, Column: r.Start.Column + len([]rune(written[from:to])), Byte: start + to}
 	return r
 }
 

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -62,6 +64,16 @@ func (s *sources) load(lab bool) {
 	if !lab {
 		delete(s.files, labFile)
 	}
+	slices.SortStableFunc(s.order, func(a, b string) int { // of two, the other file's is "the second"
+		return cmp.Compare(rank(a), rank(b))
+	})
+}
+
+func rank(name string) int {
+	if name == rootFile {
+		return 0
+	}
+	return 1
 }
 
 // folder reads the files of one folder, and with deep those below it. seen

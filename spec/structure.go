@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,11 +26,12 @@ type block struct {
 
 // attr is an argument with its value not yet evaluated.
 type attr struct {
-	name  string
-	key   hcl.Range // the name
-	expr  hclsyntax.Expression
-	title string // of the outermost block
-	path  string
+	name    string
+	key     hcl.Range // the name
+	expr    hclsyntax.Expression
+	title   string // of the outermost block
+	path    string // of its block
+	example string
 }
 
 func (b *block) has(name string) bool { return b.attrs[name] != nil }
@@ -106,14 +106,14 @@ func (s *sink) argument(b *block, schema *blockSchema, a *hclsyntax.Attribute) {
 		b.later[a.Name] = true
 		s.notYet(a.NameRange, b, a.Name)
 	case known:
-		b.attrs[a.Name] = &attr{name: a.Name, key: a.NameRange, expr: a.Expr, title: b.title, path: b.path}
+		b.attrs[a.Name] = &attr{name: a.Name, key: a.NameRange, expr: a.Expr, title: b.title, path: b.path, example: arg.example}
 	case inner != nil:
 		b.later[a.Name] = true
 		s.add(problem{code: "NM0103", rng: a.NameRange, block: b.title,
 			detail: fmt.Sprintf("%q is a block, not an argument.", a.Name), hint: "write it without \"=\": " + blockForm(a.Name, inner)})
 	default:
 		s.add(problem{code: "NM0102", rng: a.NameRange, block: b.title,
-			detail: fmt.Sprintf("%s has no argument named %q.", theBlock(b), a.Name), hint: didYouMean(a.Name, words(schema), "it accepts")})
+			detail: fmt.Sprintf("%s has no argument named %q.", theBlock(b), a.Name), hint: accepts(a.Name, schema)})
 	}
 }
 
@@ -136,7 +136,7 @@ func (s *sink) inner(b *block, schema *blockSchema, h *hclsyntax.Block) (*block,
 		return nil, false
 	case !known:
 		s.add(problem{code: "NM0103", rng: h.TypeRange, block: b.title,
-			detail: fmt.Sprintf("%s has no block named %q.", theBlock(b), h.Type), hint: didYouMean(h.Type, words(schema), "it accepts")})
+			detail: fmt.Sprintf("%s has no block named %q.", theBlock(b), h.Type), hint: accepts(h.Type, schema)})
 		return nil, false
 	}
 	c := &block{kind: h.Type, title: b.title, header: h.DefRange(), name: h.TypeRange}
@@ -183,15 +183,31 @@ func (s *sink) required(b *block, schema *blockSchema) {
 }
 
 func (s *sink) notYet(r hcl.Range, b *block, word string) {
-	where := cmp.Or(b.kind, "the file")
 	s.add(problem{code: "NM0109", rng: r, block: b.title,
-		detail: fmt.Sprintf("%q in %s comes with a later release of nixmesh; this one would ignore it, so it refuses it.", word, where),
+		detail: fmt.Sprintf("%q comes with a later release of nixmesh; this one refuses it, rather than ignore it.", word),
 		hint:   "delete it, or use a release whose notes name it"})
 }
 
-// words are what a block accepts.
-func words(schema *blockSchema) []string {
-	return slices.Concat(slices.Collect(maps.Keys(schema.args)), slices.Collect(maps.Keys(schema.blocks)))
+// accepts is the hint for an unknown word: the nearest that the language has, or
+// all that this release takes.
+func accepts(word string, schema *blockSchema) string {
+	var all, now []string
+	for name, arg := range schema.args {
+		all = append(all, name)
+		if !arg.later {
+			now = append(now, name)
+		}
+	}
+	for name, inner := range schema.blocks {
+		all = append(all, name)
+		if !inner.later {
+			now = append(now, name)
+		}
+	}
+	if n := nearest(word, all); n != "" {
+		return fmt.Sprintf("did you mean %q?", n)
+	}
+	return didYouMean("", now, "it accepts")
 }
 
 func theBlock(b *block) string {

@@ -21,6 +21,23 @@ func parseDuration(text string) (time.Duration, bool) {
 	return time.Duration(n) * unit, true
 }
 
+// DurationText is a duration as the HCL writes it, in the largest unit that
+// keeps it whole and above one: "90s", "10m".
+func DurationText(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		if d > u.unit && d%u.unit == 0 {
+			return strconv.FormatInt(int64(d/u.unit), 10) + u.name
+		}
+	}
+	if d%time.Second == 0 {
+		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+	}
+	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
+}
+
 // parseSize reads "512MiB" as bytes, KiB to TiB.
 func parseSize(text string) (int64, bool) {
 	m := regexp.MustCompile(`^([1-9][0-9]{0,9})(KiB|MiB|GiB|TiB)$`).FindStringSubmatch(text)
