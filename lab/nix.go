@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,4 +60,23 @@ func (l *Lab) Nixpkgs() string {
 		return "the lab's stand-in, not the real one"
 	}
 	return l.nixpkgs
+}
+
+// makeStore makes the folder of the operator's /nix. Nix fills it at its first
+// start.
+func (l *Lab) makeStore(base string) error {
+	if err := errors.Join(os.MkdirAll(l.view(base).store, 0o755), os.MkdirAll(l.cache.path("view"), 0o755)); err != nil {
+		return fmt.Errorf("make store: %w", err)
+	}
+	return nil
+}
+
+// Prepare makes what nix on the operator's side needs, which Up does, too: the
+// base image and the store.
+func (l *Lab) Prepare(ctx context.Context) error {
+	base, err := l.cache.base(ctx)
+	if err != nil {
+		return err
+	}
+	return l.makeStore(base)
 }

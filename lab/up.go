@@ -45,6 +45,9 @@ func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 	if err != nil {
 		return err
 	}
+	if err := l.makeStore(base); err != nil {
+		return err
+	}
 	first, err := l.seed(ctx, base)
 	if err != nil {
 		return err
