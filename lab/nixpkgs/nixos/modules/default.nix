@@ -1,0 +1,25 @@
+{
+  imports = [
+    ./activation.nix
+    ./assertions.nix
+    ./boot.nix
+    ./environment.nix
+    ./etc.nix
+    ./filesystems.nix
+    ./firewall.nix
+    ./inert.nix
+    ./networking.nix
+    ./nix.nix
+    ./nixpkgs.nix
+    ./openssh.nix
+    ./postgresql.nix
+    ./redis.nix
+    ./sudo.nix
+    ./sysctl.nix
+    ./systemd.nix
+    ./tmpfiles.nix
+    ./toplevel.nix
+    ./users.nix
+    ./version.nix
+  ];
+}
