@@ -169,6 +169,9 @@ func (d *Deployer) host(name string) *spec.Host {
 	return d.Fleet.Hosts[i]
 }
 
+// HostNames are all hosts of the spec, by name.
+func (d *Deployer) HostNames() []string { return hostNames(d.Fleet) }
+
 // newRun makes the id of one attempt: release and a random part.
 func newRun(release int) string {
 	var b [2]byte

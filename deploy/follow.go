@@ -33,6 +33,8 @@ func (r *hostRun) follow(ctx context.Context) HostResult {
 				r.fail(plain(r.plan.Host, err), nil)
 				return r.finish(EndNoAnswer, plain(r.plan.Host, err))
 			}
+		case errors.Is(err, ErrSudo):
+			wait = min(wait, 200*time.Millisecond)
 		default:
 			f.away(err)
 		}
@@ -93,11 +95,11 @@ func (f *follower) ask(ctx context.Context) (*rollback.StatusAnswer, error) {
 
 // away tells once that the connection is gone.
 func (f *follower) away(err error) {
-	if f.told || errors.Is(err, ErrSudo) {
+	if f.told {
 		return
 	}
 	f.told = true
-	f.r.d.note(f.r.plan.Host, "connection lost; the run goes on there, connecting again")
+	f.r.d.note(f.r.plan.Host, "connection lost; the run goes on there, connecting again (%v)", err)
 }
 
 // take looks at one answer; over says that the run ended.

@@ -71,6 +71,15 @@ func compareStored(a, b *Stored) int {
 // All is every release, oldest first.
 func (h *History) All() []*Stored { return h.stored }
 
+// Views are all releases for a program, oldest first.
+func (h *History) Views() []ReleaseView {
+	views := make([]ReleaseView, 0, len(h.stored))
+	for _, s := range h.stored {
+		views = append(views, s.View())
+	}
+	return views
+}
+
 // Live is the newest release, nil before the first.
 func (h *History) Live() *Stored {
 	if len(h.stored) == 0 {

@@ -38,6 +38,8 @@ type Plan struct {
 	Waves    []Wave      `json:"waves"` // of the hosts that change
 	Total    int         `json:"fleet_hosts"`
 	Notes    []string    `json:"notes,omitempty"`
+	// Evaluated hosts were not in the build's cache.
+	Evaluated []string `json:"evaluated"`
 
 	history *History
 	// facts of unplanned hosts, for the record
@@ -96,11 +98,11 @@ const RiskDrift = "drift"
 // Plan compares the toplevels that hosts should have with what they run.
 func (d *Deployer) Plan(ctx context.Context, want Toplevels, o PlanOptions) (*Plan, error) {
 	seen, history := d.Inspect(ctx, hostNames(d.Fleet))
-	return d.planFrom(ctx, want, o, seen, history)
+	return d.PlanFrom(ctx, want, o, seen, history)
 }
 
-// planFrom is Plan for hosts that were inspected already.
-func (d *Deployer) planFrom(ctx context.Context, want Toplevels, o PlanOptions, seen map[string]*Seen, history *History) (*Plan, error) {
+// PlanFrom is Plan for hosts that were inspected already, all of the spec.
+func (d *Deployer) PlanFrom(ctx context.Context, want Toplevels, o PlanOptions, seen map[string]*Seen, history *History) (*Plan, error) {
 	p := &Plan{Schema: PlanSchema, Fleet: d.Fleet.Name, Kind: ReleaseSystem, Number: 1, Total: len(d.Fleet.Hosts),
 		history: history, carried: map[string]string{}}
 	if live := history.Live(); live != nil {

@@ -56,6 +56,12 @@ func (f *follower) close(ctx context.Context, st *rollback.StatusAnswer) {
 	}
 }
 
+// sudo's hiccups end within moments once the activation is over.
+const (
+	sudoAttempts = 10
+	sudoPause    = 50 * time.Millisecond
+)
+
 // prove opens a new TCP connection with a new key exchange and checks over it
 // that this is the same boot, that NEW runs, and that the verdict is good. At
 // first contact it logs in as the user of every later deploy, and the
@@ -77,7 +83,14 @@ func (r *hostRun) prove(ctx context.Context, before *rollback.StatusAnswer) (rem
 		return nil, err
 	}
 	var st rollback.StatusAnswer
-	err = helper{host: r.plan.Host, conn: c, command: command}.call(ctx, rollback.VerbStatus, nil, rollback.StatusRequest{Run: r.id}, &st)
+	h := helper{host: r.plan.Host, conn: c, command: command}
+	for range sudoAttempts {
+		err = h.call(ctx, rollback.VerbStatus, nil, rollback.StatusRequest{Run: r.id}, &st)
+		if !errors.Is(err, ErrSudo) {
+			break
+		}
+		time.Sleep(sudoPause)
+	}
 	if err == nil {
 		err = r.sameBoot(before, &st)
 	}

@@ -142,3 +142,16 @@ func (s *Stored) State() string {
 	}
 	return fmt.Sprintf("%d of %d hosts", done, len(planned))
 }
+
+// ReleaseView is a release as JSON shows it: the record, and how hosts ended.
+type ReleaseView struct {
+	*Release
+	Hash     string             `json:"hash"`
+	State    string             `json:"state"`
+	Outcomes map[string]Outcome `json:"outcomes"`
+}
+
+// View is the release for a program.
+func (s *Stored) View() ReleaseView {
+	return ReleaseView{Release: s.Release, Hash: s.Raw.Hash, State: s.State(), Outcomes: s.Outcomes}
+}

@@ -35,7 +35,7 @@ func (d *Deployer) PlanRollback(ctx context.Context, o RollbackOptions) (*Plan, 
 			d.note(h, "release %d has no system for it: left as it is", target.Release.Number)
 		}
 	}
-	p, err := d.planFrom(ctx, want, PlanOptions{Hosts: asked, Accept: o.Accept, Brief: true}, seen, history)
+	p, err := d.PlanFrom(ctx, want, PlanOptions{Hosts: asked, Accept: o.Accept, Brief: true}, seen, history)
 	if err != nil {
 		return nil, err
 	}

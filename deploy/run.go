@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/nix"
 	"github.com/nixmesh/nixmesh/rollback"
 )
 
@@ -246,10 +247,8 @@ func (r *hostRun) copyOnce(ctx context.Context) error {
 	})
 }
 
-// killOrphans ends the nix-daemons that a copy which was cut off left behind:
-// they hold a path's lock for ever, and every later copy of it would hang.
+// killOrphans ends the nix-daemons that a copy which was cut off left behind.
 func killOrphans(ctx context.Context, l *link) {
-	line := `for p in $(pgrep -u "$(id -u)" -P 1 -f 'nix-daemon --stdio' 2>/dev/null); do kill -9 "$p"; done; true`
-	// Best effort: without orphans, or without pgrep, there is nothing to end.
-	_, _ = l.shell(ctx, line)
+	// Best effort: mostly there is nothing to end.
+	_, _ = l.shell(ctx, nix.OrphanCleanup)
 }

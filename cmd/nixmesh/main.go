@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nixmesh/nixmesh/lab"
 	"github.com/nixmesh/nixmesh/remote"
 )
 
@@ -20,6 +21,9 @@ func main() { os.Exit(run(os.Args)) }
 
 // run dispatches on the name that the program was called by.
 func run(argv []string) int {
+	if code, ok := lab.Stage(argv); ok {
+		return code
+	}
 	switch filepath.Base(argv[0]) {
 	case "ssh":
 		return remote.Shim(argv[1:], os.Environ(), os.Stdin, os.Stdout)

@@ -72,6 +72,10 @@ func newRootCmd(a *app) *cobra.Command {
 		}
 	}
 	add(groupWrite, newFmtCmd(a), newValidateCmd(a), newShowCmd(a), newLockCmd(a))
+	add(groupShip, newBuildCmd(a), newPlanCmd(a), newDeployCmd(a), newRollbackCmd(a), newReleaseCmd(a))
+	add(groupSee, newStatusCmd(a))
+	add(groupHosts, newHostCmd(a), newExecCmd(a))
+	add(groupLab, newLabCmd(a))
 	add(groupOther, newVersionCmd(a))
 	return root
 }

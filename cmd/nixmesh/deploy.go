@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixmesh/nixmesh/deploy"
+	"github.com/nixmesh/nixmesh/internal/term"
+	"github.com/nixmesh/nixmesh/nix"
+)
+
+type deployOptions struct {
+	parallel int
+	confirm  time.Duration
+	test     bool
+	message  string
+	locked   bool
+	waitLock time.Duration
+	accept   []string
+	first    string
+	as       string
+}
+
+func newDeployCmd(a *app) *cobra.Command {
+	var o deployOptions
+	cmd := &cobra.Command{
+		Use:   "deploy",
+		Short: "Build, copy, switch, verify, commit; a host that does not prove itself goes back",
+		Example: `  nixmesh deploy
+  nixmesh deploy --on @canary -y
+  nixmesh deploy --first app1 --as root      a NixOS without nixmesh
+  nixmesh deploy --test --on app1            switch, prove, go back`,
+		Long: `Build, copy, switch, verify, commit. Each host runs the new system for a while,
+proves it (units, checks, a new connection), and only then boots it by default. What
+does not prove itself goes back by itself, also when this program or the network dies.
+
+EXIT STATUS
+  0    done, or nothing to do
+  1    failed; nothing was switched
+  3    the spec is invalid, or --locked and nixmesh.lock would change
+  4    at least one host went back to its old system
+  5    a host is in neither state and needs a person
+  6    refused: lease held, host drifted, not confirmed
+  7    hosts unreachable; the others are done
+  130  interrupted`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDeploy(cmd.Context(), a, o) },
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.parallel, "parallel", 0, "hosts at once within a wave")
+	f.DurationVar(&o.confirm, "confirm", 0, "deadline for the proof, counted from the end of the activation")
+	f.BoolVar(&o.test, "test", false, "never commit: go back after the proof")
+	f.StringVar(&o.message, "message", "", "why, for the release record")
+	f.BoolVar(&o.locked, "locked", false, "fail where nixmesh.lock would change")
+	f.DurationVar(&o.waitLock, "wait-lock", 0, "wait so long for a lease that is held")
+	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift, unread-loader")
+	f.StringVar(&o.first, "first", "", "first contact with this host")
+	f.StringVar(&o.as, "as", "root", "user of first contact: root, or one with passwordless sudo")
+	return cmd
+}
+
+func runDeploy(ctx context.Context, a *app, o deployOptions) error {
+	f, err := a.openFleet()
+	if err != nil {
+		return err
+	}
+	hosts, err := f.pick(defaultString(o.first, a.on))
+	if err != nil {
+		return err
+	}
+	u := a.newUI()
+	defer func() { u.close() }()
+	d, err := f.deployer(ctx, u.sink)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if o.first != "" {
+		d.First, d.FirstUser = hosts, o.as
+	}
+	p, err := f.plan(ctx, d, u, hosts, planOptions{locked: o.locked, accept: o.accept})
+	if err != nil {
+		return failed(err)
+	}
+	deploy.WritePlan(u.text(), p, u.style, a.now())
+	if code := p.Exit(); code != deploy.ExitDone && code != deploy.ExitUnreachable {
+		return exit(code)
+	}
+	if !p.Changes() {
+		return exit(p.Exit())
+	}
+	if err := a.confirm(question(p)); err != nil {
+		return err
+	}
+	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{
+		Run:    deploy.RunOptions{Confirm: o.confirm, Accept: o.accept, Test: o.test, Keep: f.spec.KeepReleases, Hold: f.hold(o.test)},
+		Record: f.recordInfo(ctx, o.message, o.accept), Parallel: o.parallel, WaitLock: o.waitLock,
+	})
+	u.close()
+	u.close = func() {}
+	if err != nil {
+		return failed(err)
+	}
+	deploy.WriteSummary(u.text(), s, u.style)
+	return exit(s.Exit)
+}
+
+// question is the last thing before hosts are changed.
+func question(p *deploy.Plan) string {
+	var names []string
+	first := false
+	for _, w := range p.Waves {
+		names = append(names, w.Hosts...)
+	}
+	for _, h := range p.Hosts {
+		first = first || h.Action == deploy.ActionFirst
+	}
+	if first && len(names) == 1 {
+		return fmt.Sprintf("Switch %s?", names[0])
+	}
+	return fmt.Sprintf("Deploy release %d to %s?", p.Number, strings.Join(names, ", "))
+}
+
+// hold lets a person look at a host under test; without a terminal the test
+// ends at once.
+func (f *fleet) hold(test bool) func(context.Context, string) {
+	if !test || !term.IsTerminal(f.stdin) {
+		return nil
+	}
+	return func(ctx context.Context, host string) {
+		fmt.Fprintf(f.stderr, "%s runs the new system. Enter ends the test. ", host)
+		done := make(chan struct{})
+		go func() { // ends with the line, or with the process
+			defer close(done)
+			_, _ = term.Confirm(f.stdin, f.stderr, "")
+		}()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// recordInfo is what the release record says of where it came from.
+func (f *fleet) recordInfo(ctx context.Context, message string, risks []string) deploy.RecordInfo {
+	info := deploy.RecordInfo{Message: message, Spec: f.specHash(), Risks: risks, Git: gitOf(ctx, f.spec.Dir)}
+	lock, err := os.ReadFile(f.workspace().LockFile)
+	if err != nil {
+		return info
+	}
+	inputs, err := nix.ReadInputs(lock)
+	if err != nil {
+		return info
+	}
+	info.Inputs = map[string]string{}
+	for name, i := range inputs {
+		info.Inputs[name] = defaultString(i.Rev, i.Ref)
+	}
+	return info
+}
+
+// gitOf asks git which commit the fleet's folder is at, nil where there is none.
+func gitOf(ctx context.Context, dir string) *deploy.Git {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "git", "-C", dir, "rev-parse", "HEAD").Output()
+	if err != nil {
+		return nil
+	}
+	g := &deploy.Git{Revision: strings.TrimSpace(string(out))}
+	status, err := exec.CommandContext(ctx, "git", "-C", dir, "status", "--porcelain", "--", ".").Output()
+	g.Dirty = err != nil || len(status) > 0
+	return g
+}

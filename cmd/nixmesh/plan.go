@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixmesh/nixmesh/deploy"
+)
+
+type planOptions struct {
+	locked   bool
+	accept   []string
+	exitCode bool
+}
+
+func newPlanCmd(a *app) *cobra.Command {
+	var o planOptions
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "What a deploy would change: hosts, packages, units, in which order",
+		Example: `  nixmesh plan
+  nixmesh plan --on @app -o json
+  nixmesh plan --exit-code`,
+		Long: `What a deploy would change: hosts, packages, units, in which order. Hosts are
+asked and built for; nothing is changed. What a switch restarts is computed by the rules
+of NixOS's switch from both systems' unit files.
+
+EXIT STATUS
+  0   done, whether or not there are changes
+  1   failed
+  2   with --exit-code: changes are pending
+  3   the spec is invalid, or --locked and nixmesh.lock would change
+  5   a host is in neither state and needs a person
+  6   a host would be refused: drifted, not the host of the spec
+  7   hosts unreachable`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runPlan(cmd.Context(), a, o) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.locked, "locked", false, "fail where nixmesh.lock would change")
+	f.BoolVar(&o.exitCode, "exit-code", false, "exit 2 when changes are pending")
+	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift")
+	return cmd
+}
+
+func runPlan(ctx context.Context, a *app, o planOptions) error {
+	f, err := a.openFleet()
+	if err != nil {
+		return err
+	}
+	hosts, err := f.pick(a.on)
+	if err != nil {
+		return err
+	}
+	u := a.newUI()
+	defer func() { u.close() }()
+	d, err := f.deployer(ctx, u.sink)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	p, err := f.plan(ctx, d, u, hosts, o)
+	if err != nil {
+		return failed(err)
+	}
+	u.close()
+	u.close = func() {}
+	if a.isJSON() {
+		if err := printJSON(a.stdout, p); err != nil {
+			return err
+		}
+	} else {
+		deploy.WritePlan(u.text(), p, u.style, a.now())
+		fmt.Fprintln(u.text(), "Nothing was changed.")
+	}
+	if code := p.Exit(); code != deploy.ExitDone {
+		return exit(code)
+	}
+	if o.exitCode && p.Changes() {
+		return &exitError{code: exitChanges}
+	}
+	return nil
+}
+
+// plan builds the hosts while they are asked what they run, and compares.
+func (f *fleet) plan(ctx context.Context, d *deploy.Deployer, u *ui, hosts []string, o planOptions) (*deploy.Plan, error) {
+	type inspected struct {
+		seen    map[string]*deploy.Seen
+		history *deploy.History
+	}
+	asked := make(chan inspected, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends with its answers, or with ctx
+		seen, history := d.Inspect(ctx, d.HostNames())
+		asked <- inspected{seen, history}
+	}()
+	b, err := f.build(ctx, hosts, o.locked, u.sink)
+	if err != nil {
+		return nil, err
+	}
+	if len(b.failed) > 0 {
+		return nil, f.buildFailed(b)
+	}
+	for _, w := range b.warnings {
+		fmt.Fprintln(f.stderr, "warning:", w)
+	}
+	if n := len(b.evaluated); n > 0 && f.verbose {
+		fmt.Fprintf(f.stderr, "evaluated: %v\n", b.evaluated)
+	}
+	i := <-asked
+	p, err := d.PlanFrom(ctx, b.toplevels, deploy.PlanOptions{Hosts: hosts, Accept: o.accept}, i.seen, i.history)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(f.spec.LabOverrides); n > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("lab overrides: %d", n))
+	}
+	p.Evaluated = b.evaluated
+	return p, nil
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	return nil
+}

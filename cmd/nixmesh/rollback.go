@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nixmesh/nixmesh/deploy"
+)
+
+type rollbackOptions struct {
+	to       int
+	message  string
+	waitLock time.Duration
+	accept   []string
+}
+
+func newRollbackCmd(a *app) *cobra.Command {
+	var o rollbackOptions
+	cmd := &cobra.Command{
+		Use:   "rollback [HOST...]",
+		Short: "A new release with the contents of an older one; nothing is built",
+		Example: `  nixmesh rollback
+  nixmesh rollback app1
+  nixmesh rollback --to 41 -y`,
+		Long: `A new release with the contents of an older one: the newest complete one before
+the live one, or --to N. Its systems are still on the hosts, so nothing is evaluated, built
+or copied. Hosts switch as in a deploy, in the reverse order and all of a wave at once.
+
+EXIT STATUS
+  0   done, or nothing to do
+  4   at least one host went back to what it ran before
+  5   a host is in neither state and needs a person
+  6   refused: nothing to go back to, lease held, host drifted, not confirmed
+  7   hosts unreachable; the others are done`,
+		RunE: func(cmd *cobra.Command, args []string) error { return runRollback(cmd.Context(), a, args, o) },
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.to, "to", 0, "release whose contents to bring back")
+	f.StringVar(&o.message, "message", "", "why, for the release record")
+	f.DurationVar(&o.waitLock, "wait-lock", 0, "wait so long for a lease that is held")
+	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift, unread-loader")
+	return cmd
+}
+
+func runRollback(ctx context.Context, a *app, args []string, o rollbackOptions) error {
+	f, err := a.openFleet()
+	if err != nil {
+		return err
+	}
+	hosts, err := f.pickArgs(args)
+	if err != nil {
+		return err
+	}
+	u := a.newUI()
+	defer func() { u.close() }()
+	d, err := f.deployer(ctx, u.sink)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	p, err := d.PlanRollback(ctx, deploy.RollbackOptions{Hosts: hosts, To: o.to, Accept: o.accept})
+	if err != nil {
+		return failed(err)
+	}
+	deploy.WriteRollback(u.text(), p, u.style, a.now())
+	if code := p.Exit(); code != deploy.ExitDone && code != deploy.ExitUnreachable {
+		return exit(code)
+	}
+	if !p.Changes() {
+		fmt.Fprintf(u.text(), "Nothing to do: all hosts that answer run the contents of release %d.\n", p.Restores)
+		return exit(p.Exit())
+	}
+	changing := 0
+	for _, w := range p.Waves {
+		changing += len(w.Hosts)
+	}
+	if err := a.confirm(fmt.Sprintf("Roll back %s?", counted(changing, "host"))); err != nil {
+		return err
+	}
+	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{Remote: true, AtOnce: true, WaitLock: o.waitLock,
+		Run:    deploy.RunOptions{Accept: o.accept, Keep: f.spec.KeepReleases},
+		Record: f.recordInfo(ctx, o.message, o.accept)})
+	u.close()
+	u.close = func() {}
+	if err != nil {
+		return failed(err)
+	}
+	deploy.WriteSummary(u.text(), s, u.style)
+	return exit(s.Exit)
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/nixmesh/nixmesh/compile"
+	"github.com/nixmesh/nixmesh/deploy"
+	"github.com/nixmesh/nixmesh/internal/term"
+	"github.com/nixmesh/nixmesh/modules"
+	"github.com/nixmesh/nixmesh/nix"
+)
+
+// allocate gives numbers to what has none in nixmesh.lock. A lock that would
+// change is written where a person (or the lab) can commit it; with --locked,
+// and without a terminal, that ends the command with exit 3.
+func (f *fleet) allocate(locked bool) (note string, err error) {
+	changed, found := f.lock.Allocate(f.spec)
+	f.printDiagnostics(found, f.hcl)
+	if found.HasErrors() {
+		return "", diagnosticsExit(found)
+	}
+	if !changed {
+		return "", nil
+	}
+	if locked || f.lab == nil && !term.IsTerminal(f.stdin) {
+		return "", &exitError{code: exitInvalid, err: errors.New("nixmesh.lock would change\nNext: nixmesh lock, then commit nixmesh.lock")}
+	}
+	if err := f.lock.Write(f.spec.Dir); err != nil {
+		return "", err
+	}
+	return "nixmesh.lock changed: commit it", nil
+}
+
+// built is what a build gave.
+type built struct {
+	toplevels deploy.Toplevels
+	evaluated []string
+	failed    map[string]error
+	warnings  []string
+}
+
+// build compiles the fleet and builds the toplevels of hosts. The note says
+// what a person has to do with the lock.
+func (f *fleet) build(ctx context.Context, hosts []string, locked bool, events deploy.Sink) (*built, error) {
+	note, err := f.allocate(locked)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		fmt.Fprintln(f.stderr, note)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find own executable: %w", err)
+	}
+	extra, err := f.labExtra()
+	if err != nil {
+		return nil, err
+	}
+	tree, err := nix.MaterializeNixmesh(f.state("nixmesh"), modules.FS, self, extra)
+	if err != nil {
+		return nil, err
+	}
+	out, err := compile.Compile(f.spec, f.lock, compile.Options{NixmeshVersion: version, NixmeshDir: tree.Dir, NixmeshNarHash: tree.NarHash,
+		Lab: f.lab != nil, Nixpkgs: f.nixpkgs()})
+	if err != nil {
+		return nil, err
+	}
+	w := f.workspace()
+	trees := make([]nix.HostTree, 0, len(out.Hosts))
+	for _, h := range out.Hosts {
+		trees = append(trees, nix.HostTree{Name: h.Name, System: h.System, Module: h.Module, KeyModule: h.KeyModule, Roots: h.Roots})
+	}
+	if err := w.Prepare(ctx, out.Flake, trees, tree); err != nil {
+		return nil, err
+	}
+	results, err := w.Build(ctx, hosts, nix.BuildOptions{}, func(e nix.Event) { buildEvent(events, e) })
+	if err != nil {
+		return nil, err
+	}
+	return collect(results), nil
+}
+
+// nixpkgs is the flake reference that replaces the fleet's: NIXMESH_NIXPKGS in
+// the lab, "" otherwise.
+func (f *fleet) nixpkgs() string {
+	if f.lab == nil {
+		return ""
+	}
+	return f.getenv("NIXMESH_NIXPKGS")
+}
+
+// workspace is the generated flake. The lab keeps its own lock file, as its
+// nixpkgs is another.
+func (f *fleet) workspace() *nix.Workspace {
+	lock := filepath.Join(f.spec.Dir, "flake.lock")
+	if f.lab != nil {
+		lock = f.state("lab", "flake.lock")
+	}
+	return &nix.Workspace{Dir: f.state("build"), Fleet: f.spec.Dir, LockFile: lock, Cache: f.state("cache"), Tool: f.tool, LocalInputs: f.lab != nil}
+}
+
+// buildEvent turns nix's events into ours: the start and the end of an
+// evaluation, what nix warns of, and what it is building.
+func buildEvent(events deploy.Sink, e nix.Event) {
+	if events == nil {
+		return
+	}
+	out := deploy.Event{Kind: deploy.KindHost, Host: e.Host, Phase: deploy.PhaseBuild, State: deploy.StateProgress}
+	switch e.Kind {
+	case nix.EventEvaluate:
+		out.Detail = "evaluating"
+		if !e.Done {
+			out.State = deploy.StateStart
+		}
+	case nix.EventBuild:
+		if e.Done {
+			return
+		}
+		out.Detail = strings.TrimSuffix(filepath.Base(e.Path), ".drv")
+		if len(out.Detail) > 33 {
+			out.Detail = out.Detail[33:]
+		}
+	case nix.EventNote:
+		out = deploy.Event{Kind: deploy.KindNote, Host: e.Host, Detail: e.Text}
+	default:
+		return
+	}
+	events.Event(out)
+}
+
+func collect(results map[string]nix.Result) *built {
+	b := &built{toplevels: deploy.Toplevels{}, failed: map[string]error{}}
+	for _, h := range slices.Sorted(maps.Keys(results)) {
+		r := results[h]
+		if r.Err != nil {
+			b.failed[h] = r.Err
+			continue
+		}
+		b.toplevels[h] = r.Toplevel
+		if r.Evaluated {
+			b.evaluated = append(b.evaluated, h)
+		}
+		for _, w := range r.Warnings {
+			b.warnings = append(b.warnings, h+": "+w)
+		}
+	}
+	return b
+}
+
+// buildFailed prints what nix said and ends the command: nothing was contacted.
+func (f *fleet) buildFailed(b *built) error {
+	for _, h := range slices.Sorted(maps.Keys(b.failed)) {
+		fmt.Fprintf(f.stderr, "%s  build FAIL\n", h)
+		for line := range strings.Lines(strings.TrimSpace(b.failed[h].Error()) + "\n") {
+			fmt.Fprintf(f.stderr, "%s  |  %s", h, line)
+		}
+	}
+	return &exitError{code: exitFailed, err: fmt.Errorf("%s not built; no host was touched", counted(len(b.failed), "host"))}
+}
