@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -57,6 +58,12 @@ func (w *Workspace) Build(ctx context.Context, hosts []string, o BuildOptions, e
 		return nil, err
 	}
 	missing := b.all(ctx, misses)
+	if stale := b.stale(misses); len(stale) > 0 && w.LocalInputs {
+		if err := b.relock(ctx); err != nil {
+			return nil, err
+		}
+		missing = append(missing, b.all(ctx, stale)...)
+	}
 	if len(missing) > 0 {
 		if err := b.widen(ctx, missing); err != nil {
 			return nil, err
@@ -215,7 +222,8 @@ func (b *builder) evaluate(ctx context.Context, host string) (Result, error) {
 		},
 	})
 	if err != nil {
-		if e := (*Error)(nil); asError(err, &e) && strings.Contains(e.Text, "requires lock file changes") {
+		e := (*Error)(nil)
+		if asError(err, &e) && (strings.Contains(e.Text, "requires lock file changes") || strings.Contains(e.Text, "NAR hash mismatch in input")) {
 			return r, fmt.Errorf("%w (%w)", ErrLockStale, err)
 		}
 		return r, err
@@ -276,6 +284,29 @@ func (b *builder) fileMissing(host string, err error) bool {
 		}
 	}
 	return false
+}
+
+// stale returns the hosts whose evaluation the lock stopped.
+func (b *builder) stale(hosts []string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []string
+	for _, h := range hosts {
+		if errors.Is(b.results[h].Err, ErrLockStale) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// relock makes the lock anew where local inputs may move.
+func (b *builder) relock(ctx context.Context) error {
+	if err := os.Remove(filepath.Join(b.Dir, "flake.lock")); err != nil {
+		return fmt.Errorf("make flake.lock anew: %w", err)
+	}
+	keys, err := b.Keys(ctx)
+	b.keys = keys
+	return err
 }
 
 // widen gives hosts the whole allowed folder, for this time and the next.
