@@ -172,7 +172,7 @@ type newHost struct {
 	Host
 	Seed     seed
 	HostKey  string // path of its private ssh host key
-	RootKeys string // authorized_keys of root
+	RootKeys string // authorized_keys of root, whatever the system's own are
 }
 
 // addition is what `lab up` asks for.

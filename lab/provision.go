@@ -87,19 +87,15 @@ func (h *host) install(spec newHost) error {
 		{"disk/upper/etc/machine-id", 0o444, hex.EncodeToString(machineID[:]) + "\n"},
 		{"disk/upper/etc/ssh/ssh_host_ed25519_key", 0o600, string(hostKey)},
 		{"disk/upper/etc/ssh/ssh_host_ed25519_key.pub", 0o644, string(publicKey)},
-		{"disk/upper/root/.ssh/authorized_keys", 0o600, spec.RootKeys},
+		{"disk/upper/etc/nixmesh-lab/authorized_keys", 0o644, spec.RootKeys}, // read by module.nix's sshd
+		{"disk/upper/etc/.updated", 0o644, ""}, // else the first boot rebuilds caches that the image has
+		{"disk/upper/var/.updated", 0o644, ""},
 		{"boot/loader/loader.conf", 0o644, "timeout 0\ndefault nixos-generation-1.conf\n"},
 		{"boot/loader/entries/nixos-generation-1.conf", 0o644, "title NixOS\nsort-key nixos\nversion Generation 1\nlinux /EFI/nixos/kernel.efi\noptions init=" + system + "/init\n"},
 	} {
 		if err := writeFile(h.path(f.path), f.text, f.mode); err != nil {
 			return err
 		}
-	}
-	if err := os.Chmod(h.path("disk/upper/root"), 0o700); err != nil {
-		return err
-	}
-	if err := os.Chmod(h.path("disk/upper/root/.ssh"), 0o700); err != nil {
-		return err
 	}
 	profiles := h.path("disk/upper/nix/var/nix/profiles")
 	if err := os.MkdirAll(profiles, 0o755); err != nil {

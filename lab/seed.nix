@@ -7,7 +7,6 @@
   nixpkgs.hostPlatform = lib.mkDefault "x86_64-linux";
   services.openssh = {
     enable = true;
-    authorizedKeysInHomedir = true;
     settings.PermitRootLogin = "prohibit-password";
   };
   nix.settings.experimental-features = [

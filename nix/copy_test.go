@@ -198,3 +198,32 @@ func TestCopySaysWhyTheHostHasNoDaemon(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestBuildOnTheTarget(t *testing.T) {
+	tool := realTool(t)
+	f := newFleet(t, tool, map[string]string{"a.nix": `"` + time.Now().String() + `"`})
+	f.host("app1", "", "a.nix")
+	if err := f.w.Prepare(t.Context(), f.flake(), f.hosts, f.nixmesh); err != nil {
+		t.Fatal(err)
+	}
+	results, err := f.w.Build(t.Context(), []string{"app1"}, BuildOptions{EvaluateOnly: []string{"app1"}}, nil)
+	if err != nil || results["app1"].Err != nil {
+		t.Fatal(err, results["app1"].Err)
+	}
+	r := results["app1"]
+	h := newTarget(t, tool)
+	got, err := tool.BuildOn(t.Context(), r.Drv, h.options(), nil)
+	if err != nil && strings.Contains(err.Error(), "sandbox") {
+		t.Skipf("this machine cannot build in a store below a folder: %v", err)
+	}
+	if err != nil || got != r.Toplevel {
+		t.Errorf("BuildOn = %q, %v; want %s", got, err, r.Toplevel)
+	}
+	if bad, err := tool.invalid(t.Context(), []string{r.Toplevel}); err != nil || !bad[r.Toplevel] {
+		t.Errorf("the toplevel was built here: %v", err)
+	}
+	info, err := tool.PathInfoOn(t.Context(), Store{Host: "app1", Socket: h.socket}, r.Toplevel)
+	if err != nil || !VerifyPath(h.key.Public(), SignPath(h.key, info), info) {
+		t.Errorf("%+v, %v", info, err)
+	}
+}

@@ -100,11 +100,18 @@ func System() Env {
 	}
 }
 
+// ownPath is where libraries that start programs by name find them; the
+// protocol itself names every program by its path.
+const ownPath = "/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // isolate makes the process independent of who called it: nothing of the
 // caller's environment reaches a child, and a dropped SSH connection is a
 // write error and no signal.
 func isolate() error {
 	os.Clearenv()
+	if err := os.Setenv("PATH", ownPath); err != nil {
+		return fmt.Errorf("set PATH: %w", err)
+	}
 	signal.Ignore(syscall.SIGPIPE)
 	if os.Geteuid() != 0 {
 		return errors.New("the host helper runs as root: call it by sudo")

@@ -205,11 +205,8 @@ func (e Env) variable(name string) string {
 // there is.
 func (h *helper) handOver(args []string, run string) error {
 	j, err := h.journals.load()
-	if err != nil || j.Phase.Terminal() || (run != "" && j.Run != run) || j.Helper == "" || j.Helper == h.Executable {
-		return nil
-	}
-	if st, err := h.Files.Stat(j.Helper); err != nil || !st.Executable {
-		return nil // its toplevel is gone: the core of the journal is enough
+	if err != nil || j.Phase.Terminal() || (run != "" && j.Run != run) || h.othersBinary(j) == "" {
+		return nil // or its toplevel is gone: the core of the journal is enough
 	}
 	env := h.unitVariables()
 	if err := h.Exec(j.Helper, append([]string{j.Helper, "host"}, args...), env); err != nil {

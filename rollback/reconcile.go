@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 )
 
@@ -38,13 +39,26 @@ func (h *helper) reconcileFirst(ctx context.Context) {
 // othersBinary is the run's binary where that is another one than this, and is
 // still there.
 func (h *helper) othersBinary(j *Journal) string {
-	if j.Phase.Terminal() || j.Helper == "" || j.Helper == h.Executable {
-		return ""
-	}
-	if st, err := h.Files.Stat(j.Helper); err != nil || !st.Executable {
+	if j.Phase.Terminal() || !h.executable(j.Helper) || h.resolved(j.Helper) == h.resolved(h.Executable) {
 		return ""
 	}
 	return j.Helper
+}
+
+// resolved follows a program's links, so that one under another name is not
+// taken for another program and executed for ever.
+func (h *helper) resolved(name string) string {
+	for range 8 {
+		target, err := h.Files.Readlink(name)
+		if err != nil {
+			break
+		}
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(name), target)
+		}
+		name = target
+	}
+	return name
 }
 
 // reconcileUnit is the verb of nixmesh-host.service at boot, and of the closing

@@ -45,7 +45,45 @@ func dialSystemd(ctx context.Context) (Systemd, error) {
 		conn.Close()
 		return nil, fmt.Errorf("authenticate to systemd: %w", err)
 	}
-	return &manager{conn: conn}, nil
+	m := &manager{conn: conn}
+	if err := m.wake(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// How long PID 1 may take to answer the first message, and how often it is
+// sent. A daemon-reload of a large system keeps PID 1 busy for seconds.
+const (
+	wakeTimeout = 60 * time.Second
+	wakeEvery   = 20 * time.Millisecond
+)
+
+// wake sends pings until one is answered. A message that reaches systemd in
+// the same read as the end of the authentication stays in its buffer until
+// more comes (seen with systemd 257, in one connection out of ten): without a
+// second message the first one waits for ever.
+func (m *manager) wake(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wakeTimeout)
+	defer cancel()
+	answered := make(chan *dbus.Call, int(wakeTimeout/wakeEvery)+1)
+	for {
+		m.object().GoWithContext(ctx, "org.freedesktop.DBus.Peer.Ping", 0, answered)
+		again := time.NewTimer(wakeEvery)
+		select {
+		case c := <-answered:
+			again.Stop()
+			if c.Err != nil {
+				return fmt.Errorf("ping systemd: %w", c.Err)
+			}
+			return nil
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return fmt.Errorf("ping systemd: %w", context.Cause(ctx))
+		}
+	}
 }
 
 func (m *manager) Close() { m.conn.Close() }

@@ -26,14 +26,14 @@ func Format(name string, src []byte) ([]byte, Diagnostics) {
 	}
 	text := bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))
 	for range 4 { // moving one comment can move the next: until it rests
-		next := hclwrite.Format(text)
+		next := bytes.TrimRight(hclwrite.Format(text), " \t\n")
+		if len(next) > 0 {
+			next = append(next, '\n')
+		}
 		if bytes.Equal(next, text) {
 			break
 		}
 		text = next
-	}
-	if text = bytes.TrimRight(text, "\n"); len(text) > 0 {
-		text = append(text, '\n')
 	}
 	if !sameMeaning(name, src, text) {
 		return src, nil // never trade meaning for looks
