@@ -7,8 +7,6 @@ let
   asText = v: if builtins.isBool v then (if v then "on" else "off") else if builtins.isString v then "'${lib.replaceStrings [ "'" ] [ "''" ] v}'" else toString v;
   configFile = pkgs.writeTree "postgresql-conf" {
     "postgresql.conf".text = lib.concatStrings (lib.mapAttrsToList (k: v: "${k} = ${asText v}\n") (lib.filterAttrs (_: v: v != null) cfg.settings));
-    "pg_hba.conf".text = cfg.authentication;
-    "pg_ident.conf".text = cfg.identMap;
   };
   user = { name, ... }: {
     options = {
@@ -46,8 +44,8 @@ in
   };
   config = lib.mkIf cfg.enable {
     services.postgresql.settings = {
-      hba_file = "${configFile}/pg_hba.conf";
-      ident_file = "${configFile}/pg_ident.conf";
+      hba_file = "${pkgs.writeText "pg_hba.conf" cfg.authentication}";
+      ident_file = "${pkgs.writeText "pg_ident.conf" cfg.identMap}";
       log_destination = "stderr";
       listen_addresses = lib.mkDefault (if cfg.enableTCPIP then "*" else "localhost");
       jit = lib.mkDefault cfg.enableJIT;
