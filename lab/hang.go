@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,10 @@ import (
 // hangPoll is how often an armed host is searched for a switch. A real switch
 // takes a tenth of a second at least.
 const hangPoll = 4 * time.Millisecond
+
+// switchProgram is part of the name of every program that switches a NixOS,
+// wrapped or not.
+const switchProgram = "switch-to-configuration"
 
 // hangSwitch stops the next `times` switches on the host in their tracks: any
 // program called switch-to-configuration, whoever wrote it, gets SIGSTOP as
@@ -82,12 +87,12 @@ func (h *host) switches() []int {
 // and the interpreter's flags, then what to do.
 func isSwitch(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || !bytes.Contains(line, []byte("switch-to-configuration")) {
+	if err != nil || !bytes.Contains(line, []byte(switchProgram)) {
 		return false
 	}
 	words := bytes.Split(bytes.TrimSuffix(line, []byte{0}), []byte{0})
 	for i, w := range words[:min(len(words), 4)] {
-		if filepath.Base(string(w)) == "switch-to-configuration" {
+		if strings.Contains(filepath.Base(string(w)), switchProgram) {
 			return (i == 0 || isInterpreter(words[0])) && i+1 < len(words) &&
 				slices.Contains([]string{"switch", "test"}, string(words[i+1]))
 		}

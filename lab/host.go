@@ -21,6 +21,7 @@ const powerPause = time.Second
 
 // Host states.
 const (
+	StateBooting = "booting" // it has no process 1 yet, or again
 	StateRunning = "running" // its process 1 lives
 	StateOff     = "off"     // it powered off, or stays without power
 	StateFailed  = "failed"  // its loader or process 1 ended by itself; see its console
@@ -58,9 +59,7 @@ func (h *host) run(s *supervisor) {
 		end, err := h.boot(s)
 		next := h.ended(end, err)
 		log.Info("host ended", "status", describeEnd(end), "err", err, "next", next)
-		switch next {
-		case StateRunning:
-		default:
+		if next != StateBooting {
 			<-h.wake
 		}
 		h.mu.Lock()
@@ -85,7 +84,7 @@ func (h *host) ended(end syscall.WaitStatus, err error) (next string) {
 	case h.stayOff:
 		h.state = StateOff
 	case end.Signaled() && (end.Signal() == unix.SIGHUP || h.cut):
-		h.state = StateRunning
+		h.state = StateBooting
 	case end.Signaled() && end.Signal() == unix.SIGINT:
 		h.state = StateOff
 	default:
@@ -155,7 +154,7 @@ func (h *host) boot(s *supervisor) (syscall.WaitStatus, error) {
 func (h *host) connect(s *supervisor) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := plug(s.Base, h.port, h.pid); err != nil {
+	if err := plug(s.Base, h.port, h.pid, h.Address); err != nil {
 		return err
 	}
 	return h.slow(s.Base, h.faults.Slow)

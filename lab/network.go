@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os/exec"
 	"slices"
@@ -84,12 +85,20 @@ func makeBridge(base string) error {
 }
 
 // plug connects a host, whose network namespace is that of process pid, to the
-// bridge. An old plug of the same host is removed first.
-func plug(base, port string, pid int) error {
+// bridge. An old plug of the same host is removed first. The hardware address
+// comes from the host's address: it is the same after a reboot, as a real
+// card's is, and nobody's neighbour table is wrong.
+func plug(base, port string, pid int, address netip.Addr) error {
 	_ = ipBatch(base, "link del "+port) // normally gone with the namespace
 	return ipBatch(base,
-		fmt.Sprintf("link add %s type veth peer name %s netns %d", port, hostEnd, pid),
+		fmt.Sprintf("link add %s type veth peer name %s address %s netns %d", port, hostEnd, hardwareAddress(address), pid),
 		fmt.Sprintf("link set %s master %s up", port, bridge))
+}
+
+// hardwareAddress is a locally administered address with the host's address
+// in its last four bytes.
+func hardwareAddress(a netip.Addr) net.HardwareAddr {
+	return append(net.HardwareAddr{0x02, 0x6e}, a.AsSlice()...)
 }
 
 // addressHost configures the network from inside the host's namespace.

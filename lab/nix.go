@@ -46,7 +46,7 @@ func (l *Lab) Nix() func(ctx context.Context, env []string, args ...string) *exe
 func (l *Lab) SSH(ctx context.Context, h HostStatus, command []string) *exec.Cmd {
 	args := []string{"ssh", "-F", "/dev/null", "-i", l.path(operatorKey), "-o", "IdentitiesOnly=yes",
 		"-o", "UserKnownHostsFile=" + l.path("known_hosts"), "-o", "StrictHostKeyChecking=yes",
-		"-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4"}
+		"-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"}
 	args = append(append(args, "--", "root@"+h.Address), command...)
 	return l.Nix()(ctx, nil, args...)
 }

@@ -88,7 +88,7 @@ func (h *host) install(spec newHost) error {
 		{"disk/upper/etc/ssh/ssh_host_ed25519_key", 0o600, string(hostKey)},
 		{"disk/upper/etc/ssh/ssh_host_ed25519_key.pub", 0o644, string(publicKey)},
 		{"disk/upper/etc/nixmesh-lab/authorized_keys", 0o644, spec.RootKeys}, // read by module.nix's sshd
-		{"disk/upper/etc/.updated", 0o644, ""}, // else the first boot rebuilds caches that the image has
+		{"disk/upper/etc/.updated", 0o644, ""},                               // else the first boot rebuilds caches that the image has
 		{"disk/upper/var/.updated", 0o644, ""},
 		{"boot/loader/loader.conf", 0o644, "timeout 0\ndefault nixos-generation-1.conf\n"},
 		{"boot/loader/entries/nixos-generation-1.conf", 0o644, "title NixOS\nsort-key nixos\nversion Generation 1\nlinux /EFI/nixos/kernel.efi\noptions init=" + system + "/init\n"},

@@ -15,7 +15,7 @@ import (
 type HostStatus struct {
 	Name    string    `json:"name"`
 	Address string    `json:"address"`
-	State   string    `json:"state"` // running, off, failed
+	State   string    `json:"state"` // booting, running, off, failed
 	Since   time.Time `json:"since"` // of the state
 	Boots   int       `json:"boots"` // since the lab came up
 	Faults  []string  `json:"faults"`

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -133,30 +135,35 @@ func (s *supervisor) host(name string) (*host, error) {
 func (s *supervisor) add(a addition) error {
 	s.mu.Lock()
 	s.networks = a.Networks
+	begin := len(s.hosts)
+	for _, spec := range a.Hosts {
+		s.hosts = append(s.hosts, &host{
+			Host: spec.Host, dir: filepath.Join(s.State, "hosts", spec.Name),
+			port: fmt.Sprintf("host%d", len(s.hosts)), wake: make(chan struct{}, 1), state: StateBooting, since: time.Now(),
+		})
+	}
+	added := slices.Clone(s.hosts[begin:])
 	s.mu.Unlock()
 	errs := make(chan error)
-	for _, spec := range a.Hosts {
-		go func() { errs <- s.addOne(spec) }()
+	for i, h := range added {
+		go func() { errs <- s.start(h, a.Hosts[i]) }()
 	}
-	var first error
-	for range a.Hosts {
-		if err := <-errs; err != nil && first == nil {
-			first = err
-		}
+	var all []error
+	for range added {
+		all = append(all, <-errs)
 	}
-	return first
+	return errors.Join(all...)
 }
 
-func (s *supervisor) addOne(spec newHost) error {
-	h := &host{Host: spec.Host, dir: filepath.Join(s.State, "hosts", spec.Name), wake: make(chan struct{}, 1)}
+// start makes a host and runs it from then on.
+func (s *supervisor) start(h *host, spec newHost) error {
 	if err := h.open(s, spec); err != nil {
+		h.mu.Lock()
+		h.state, h.since = StateFailed, time.Now()
+		h.mu.Unlock()
 		return fmt.Errorf("make host %s: %w", h.Name, err)
 	}
-	s.mu.Lock()
-	h.port = fmt.Sprintf("host%d", len(s.hosts))
-	s.hosts = append(s.hosts, h)
-	s.mu.Unlock()
-	go h.run(s)
+	go h.run(s) // as long as the supervisor lives
 	return nil
 }
 
