@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // CheckUnitPrefix begins the names of the transient units of exec checks.
@@ -41,7 +42,7 @@ func runExec(ctx context.Context, c Check, r Runner) (ok bool, answer string) {
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	err = cmd.Run()
-	text := snippet(lastLines(output.Bytes()))
+	text := lastLines(output.Bytes())
 	switch exit := (*exec.ExitError)(nil); {
 	case err == nil:
 		return true, strings.TrimSpace(name + " 0 " + text)
@@ -120,10 +121,14 @@ func unitSafe(name string) string {
 func lastElement(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
 // lastLines is the end of an output, where the reason of a failure stands.
-func lastLines(b []byte) []byte {
+func lastLines(b []byte) string {
 	b = bytes.TrimSpace(b)
-	if len(b) > snippetSize {
-		b = b[len(b)-snippetSize:]
+	if len(b) <= snippetSize {
+		return snippet(b)
 	}
-	return b
+	b = b[len(b)-snippetSize:]
+	for len(b) > 0 && !utf8.RuneStart(b[0]) {
+		b = b[1:]
+	}
+	return "…" + snippet(b)
 }

@@ -43,6 +43,9 @@ let
         StateDirectory = i.service;
         CacheDirectory = i.service;
         RuntimeDirectory = i.service;
+        # What a service keeps is nobody else's; sockets in /run may be.
+        StateDirectoryMode = lib.mkDefault "0750";
+        CacheDirectoryMode = lib.mkDefault "0750";
         Restart = lib.mkDefault "always";
         RestartSec = lib.mkDefault "1s";
         RestartSteps = lib.mkDefault 6;
