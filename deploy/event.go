@@ -41,6 +41,7 @@ type Kind string
 // The kinds of events.
 const (
 	KindRelease Kind = "release" // start of an operation: Number, Fleet, Hosts, By, Detail
+	KindStep    Kind = "step"    // what goes on before a release starts: Detail
 	KindWave    Kind = "wave"    // a wave starts: Wave, Waves, Detail = its selector
 	KindHost    Kind = "host"    // a phase of a host changed: Host, Phase, State, Detail, Took
 	KindFailure Kind = "failure" // a failure's words and log: Host, Detail, Log

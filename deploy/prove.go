@@ -41,6 +41,10 @@ func (f *follower) close(ctx context.Context, st *rollback.StatusAnswer) {
 		f.asked = err == nil
 		return
 	}
+	if r.phase == PhaseVerify {
+		r.ok("")
+		r.begin(PhaseCommit)
+	}
 	err = r.link.insist(ctx, callTimeout, rollback.VerbCommit, []string{r.id}, nil, nil)
 	switch {
 	case err == nil, lost(err):

@@ -25,6 +25,7 @@ type Plain struct {
 	width int
 	last  time.Time
 	busy  map[string]Phase
+	step  string
 }
 
 // NewPlain starts the renderer.
@@ -57,7 +58,7 @@ func (p *Plain) beat() {
 			for h, phase := range p.busy {
 				parts = append(parts, h+":"+string(phase))
 			}
-			p.line(p.now(), "still at it "+list(parts))
+			p.line(p.now(), "still at it: "+strings.TrimSpace(p.step+" "+list(parts)))
 		}
 		p.mu.Unlock()
 	}
@@ -78,6 +79,7 @@ func (p *Plain) Event(e Event) {
 	}
 	switch e.Kind {
 	case KindRelease:
+		p.step = ""
 		for _, h := range e.Hosts {
 			p.width = max(p.width, len(h))
 		}
@@ -90,6 +92,9 @@ func (p *Plain) Event(e Event) {
 		for _, l := range e.Log {
 			p.line(e.Time, host+"|  "+l)
 		}
+	case KindStep:
+		p.busy = map[string]Phase{}
+		p.step = e.Detail
 	case KindNote:
 		p.line(e.Time, host+"note  "+e.Detail)
 	case KindResult:

@@ -24,6 +24,8 @@ type Live struct {
 	mu      sync.Mutex // guards what follows
 	title   string
 	wave    string
+	step    string // what goes on before there is a table
+	paused  bool   // until the next release starts
 	started time.Time
 	hosts   []string
 	rows    map[string]*liveRow
@@ -51,7 +53,7 @@ func (l *Live) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.draw("")
-	l.drawn = 0
+	l.drawn, l.paused = 0, true
 }
 
 func (l *Live) tick() {
@@ -69,14 +71,26 @@ func (l *Live) tick() {
 	}
 }
 
+// Pause takes the region off the screen, so that other text and a question can
+// stand there. The start of a release brings it back.
+func (l *Live) Pause() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.paused = true
+	l.draw("")
+}
+
 // Event takes one event into the table, or prints it above.
 func (l *Live) Event(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	above := ""
 	switch e.Kind {
+	case KindStep:
+		l.step = e.Detail
 	case KindRelease:
-		l.title, l.started = fmt.Sprintf("release %d", e.Number), e.Time
+		l.title, l.started, l.step, l.paused = fmt.Sprintf("release %d", e.Number), e.Time, "", false
+		l.hosts, l.rows = nil, map[string]*liveRow{}
 		for _, h := range e.Hosts {
 			l.row(h).cells[PhaseBuild] = "ok"
 			if e.Detail == ReleaseRollback {
@@ -167,7 +181,13 @@ func (l *Live) draw(above string) {
 }
 
 func (l *Live) lines() []string {
+	if l.paused {
+		return nil
+	}
 	if len(l.hosts) == 0 {
+		if l.step != "" {
+			return []string{l.step + l.style.Ellipsis()}
+		}
 		return nil
 	}
 	t := term.Table{Header: []string{"HOST", "BUILD", "COPY", "ARM", "SWITCH", "VERIFY", "COMMIT", ""}}

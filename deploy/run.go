@@ -25,7 +25,9 @@ type hostRun struct {
 	leases  *leases
 
 	started time.Time
-	phase   Phase // column that is under way
+	waited  time.Duration // between prepare and perform, not counted as its own
+	ready   time.Time     // when prepare ended
+	phase   Phase         // column that is under way
 	since   time.Time
 	failed  sync.Once // the failure is told once
 	result  HostResult
@@ -68,7 +70,7 @@ func (r *hostRun) fail(reason string, log []string) {
 // finish writes the end of the run.
 func (r *hostRun) finish(end End, reason string) HostResult {
 	r.result.End, r.result.Reason = end, reason
-	r.result.Took = took(r.d.now().Sub(r.started))
+	r.result.Took = took(r.d.now().Sub(r.started) - r.waited)
 	res := r.result
 	r.d.emit(Event{Kind: KindResult, Host: r.plan.Host, Result: &res})
 	return res
@@ -110,6 +112,7 @@ func (r *hostRun) prepare(ctx context.Context, copied bool) error {
 	if !copied {
 		r.ok("")
 	}
+	r.ready = r.d.now()
 	return nil
 }
 
@@ -145,6 +148,9 @@ func (r *hostRun) root(ctx context.Context) error {
 // perform switches a rooted host and follows it to its end. ctx is the hard
 // context: an interruption does not abandon a host half-way.
 func (r *hostRun) perform(ctx context.Context) HostResult {
+	if !r.ready.IsZero() {
+		r.waited = r.d.now().Sub(r.ready)
+	}
 	r.begin(PhaseArm)
 	if err := r.activate(ctx); err != nil {
 		if lost(err) {

@@ -88,6 +88,7 @@ func runDeploy(ctx context.Context, a *app, o deployOptions) error {
 	if err != nil {
 		return failed(err)
 	}
+	u.pause()
 	deploy.WritePlan(u.text(), p, u.style, a.now())
 	if code := p.Exit(); code != deploy.ExitDone && code != deploy.ExitUnreachable {
 		return exit(code)

@@ -99,6 +99,7 @@ func (f *fleet) plan(ctx context.Context, d *deploy.Deployer, u *ui, hosts []str
 		seen, history := d.Inspect(ctx, d.HostNames())
 		asked <- inspected{seen, history}
 	}()
+	u.step("building and asking " + counted(len(hosts), "host"))
 	b, err := f.build(ctx, hosts, o.locked, u.sink)
 	if err != nil {
 		return nil, err

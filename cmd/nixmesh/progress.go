@@ -15,12 +15,13 @@ type ui struct {
 	style term.Style // of stdout
 	sink  deploy.Sink
 	close func()
-	json  bool // events replace the text on stdout
+	pause func() // makes room for other text until a release starts
+	json  bool   // events replace the text on stdout
 }
 
 // newUI chooses the renderer once: --progress, else by the terminal.
 func (a *app) newUI() *ui {
-	u := &ui{a: a, style: a.style(a.stdout), close: func() {}}
+	u := &ui{a: a, style: a.style(a.stdout), close: func() {}, pause: func() {}}
 	kind := a.progress
 	errStyle := a.style(a.stderr)
 	if kind == "" {
@@ -37,7 +38,7 @@ func (a *app) newUI() *ui {
 		u.sink = deploy.SinkFunc(func(deploy.Event) {})
 	case kind == "tty":
 		r := deploy.NewLive(a.stderr, errStyle, a.now)
-		u.sink, u.close = r, r.Close
+		u.sink, u.close, u.pause = r, r.Close, r.Pause
 	default:
 		r := deploy.NewPlain(a.stderr, a.now)
 		u.sink, u.close = r, r.Close
@@ -62,6 +63,11 @@ func (u *ui) text() io.Writer {
 		return io.Discard
 	}
 	return u.a.stdout
+}
+
+// step tells what goes on before there is anything to show.
+func (u *ui) step(what string) {
+	u.sink.Event(deploy.Event{Kind: deploy.KindStep, Detail: what})
 }
 
 // confirm asks before something is changed. Without a terminal and without -y

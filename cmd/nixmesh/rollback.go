@@ -61,10 +61,12 @@ func runRollback(ctx context.Context, a *app, args []string, o rollbackOptions) 
 		return err
 	}
 	defer d.Close()
+	u.step("asking hosts")
 	p, err := d.PlanRollback(ctx, deploy.RollbackOptions{Hosts: hosts, To: o.to, Accept: o.accept})
 	if err != nil {
 		return failed(err)
 	}
+	u.pause()
 	deploy.WriteRollback(u.text(), p, u.style, a.now())
 	if code := p.Exit(); code != deploy.ExitDone && code != deploy.ExitUnreachable {
 		return exit(code)

@@ -54,7 +54,11 @@ func Ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return Span(now.Sub(t).Round(time.Second)) + " ago"
+	d := now.Sub(t)
+	if d < 10*time.Second {
+		return fmt.Sprintf("%d s ago", max(0, int(d.Seconds())))
+	}
+	return Span(d) + " ago"
 }
 
 // Clock writes a duration as minutes and seconds: "02:12".
