@@ -11,7 +11,7 @@ import (
 )
 
 // check decodes one check of a service and holds its rules (NM0312, NM0209).
-func (d *decoder) check(f *Fleet, s *Service, service, b *block, secrets bool) *Check {
+func (d *decoder) check(f *Fleet, s *Service, service, b *block, unsure bool) *Check {
 	c := &Check{
 		Place:   b.place(),
 		Every:   d.duration(b, "every", 5*time.Second, 100*time.Millisecond),
@@ -27,6 +27,9 @@ func (d *decoder) check(f *Fleet, s *Service, service, b *block, secrets bool) *
 			kinds = append(kinds, kind)
 		}
 	}
+	if len(kinds) == 0 && (b.refused["http"] || b.refused["tcp"] || b.refused["grpc"] || b.refused["exec"]) {
+		return c
+	}
 	if len(kinds) != 1 {
 		detail, rng := "The check says nothing to check.", b.header
 		if len(kinds) > 1 {
@@ -36,12 +39,12 @@ func (d *decoder) check(f *Fleet, s *Service, service, b *block, secrets bool) *
 		return c
 	}
 	c.Kind = kinds[0]
-	d.checkKind(c, s, service, b, secrets)
-	d.checkListen(c, s, b)
+	d.checkKind(c, s, service, b, unsure)
+	d.checkListen(c, s, service, b)
 	return c
 }
 
-func (d *decoder) checkKind(c *Check, s *Service, service, b *block, secrets bool) {
+func (d *decoder) checkKind(c *Check, s *Service, service, b *block, unsure bool) {
 	switch c.Kind {
 	case "http":
 		c.HTTP = d.text(b, "http", "")
@@ -56,9 +59,9 @@ func (d *decoder) checkKind(c *Check, s *Service, service, b *block, secrets boo
 	case "grpc":
 		c.GRPC = d.text(b, "grpc", "")
 	case "exec":
-		c.Exec = d.command(b, "exec", s, secrets)
+		c.Exec = d.command(b, "exec", s, unsure)
 		absolute := c.Exec != nil && strings.HasPrefix(c.Exec.Words[0][0].Text, "/")
-		if service.has("unit") && !service.has("package") && !b.has("package") && c.Exec != nil && !absolute {
+		if service.has("unit") && !service.meant("package") && !b.meant("package") && c.Exec != nil && !absolute {
 			d.add(problem{code: "NM0312", rng: b.attrs["exec"].key, block: b.title,
 				detail: "The service is a unit, so nothing says which package the program is of.", hint: `add package = "ATTR" to the check`})
 		}
@@ -66,7 +69,10 @@ func (d *decoder) checkKind(c *Check, s *Service, service, b *block, secrets boo
 }
 
 // checkListen holds the listen that a check goes to.
-func (d *decoder) checkListen(c *Check, s *Service, b *block) {
+func (d *decoder) checkListen(c *Check, s *Service, service, b *block) {
+	if service.refused["listen"] {
+		return
+	}
 	if c.Kind != "exec" && len(s.Listens) == 0 {
 		d.add(problem{code: "NM0312", rng: b.attrs[c.Kind].key, block: b.title,
 			detail: fmt.Sprintf("A check by %s needs a port, and the service has no listen.", c.Kind), hint: `add listen "http" {}`})
@@ -94,18 +100,21 @@ func (d *decoder) checkListen(c *Check, s *Service, b *block) {
 
 // checkService holds the rules over one service's arguments.
 func (d *decoder) checkService(s *Service, b *block) {
-	hasPackage, hasUnit := b.has("package"), b.has("unit")
-	if b.later["version"] {
+	hasPackage, hasUnit := b.meant("package"), b.meant("unit")
+	if b.refused["version"] {
 		return // package, unit and exec may stand in what was refused
 	}
 	switch {
 	case hasPackage && hasUnit:
+		if !b.has("package") || !b.has("unit") {
+			break // one of them is a typo, which was reported
+		}
 		d.add(problem{code: "NM0301", rng: lower(b.attrs["package"].key, b.attrs["unit"].key), block: b.title,
 			detail: "A service is a package or a unit, not both.", hint: "keep one: package for a program of yours, unit for what a NixOS module runs"})
 	case !hasPackage && !hasUnit:
 		d.add(problem{code: "NM0301", rng: b.header, block: b.title, detail: "Nothing says what the service runs.",
 			hint: `add package = "ATTR" with exec, or unit = "NAME.service"`})
-	case hasPackage && !b.has("exec"):
+	case b.has("package") && !b.meant("exec"):
 		d.add(problem{code: "NM0302", rng: b.attrs["package"].key, block: b.title, detail: "The package has no command.", hint: `add exec = "bin/` + b.label + `"`})
 	case hasUnit && b.has("exec"):
 		d.add(problem{code: "NM0302", rng: b.attrs["exec"].key, block: b.title, detail: "The unit has its own command.", hint: "delete exec, or use package in place of unit"})
@@ -119,7 +128,7 @@ func (d *decoder) checkService(s *Service, b *block) {
 			hint: reservedHint(b.label)})
 	}
 	d.checkListens(s, b)
-	if len(s.Checks) == 0 && !b.later["check"] {
+	if len(s.Checks) == 0 && !b.refused["check"] {
 		hint := "add check { tcp = true }"
 		if len(s.Listens) == 0 {
 			hint = `add check { exec = "bin/ping" }`
@@ -144,7 +153,7 @@ func (d *decoder) checkListens(s *Service, b *block) {
 		lb := blocks[i]
 		needs := ""
 		switch {
-		case lb.has("port"):
+		case lb.meant("port"):
 		case b.has("unit"):
 			needs = "nixmesh does not tell a unit which port to take"
 		case l.Protocol == "tcp" || l.Protocol == "redis":

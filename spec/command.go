@@ -191,9 +191,9 @@ func givenVariables(s *Service) []string {
 	return names
 }
 
-// command reads a command line. later mutes unknown names: secrets, which give
-// names too, were refused already.
-func (d *decoder) command(b *block, name string, s *Service, later bool) *Command {
+// command reads a command line. unsure mutes unknown names: something that gives
+// names was refused already.
+func (d *decoder) command(b *block, name string, s *Service, unsure bool) *Command {
 	it, ok := d.item(b, name)
 	if !ok {
 		return nil
@@ -218,7 +218,7 @@ func (d *decoder) command(b *block, name string, s *Service, later bool) *Comman
 	for _, word := range words {
 		parts := []Part{}
 		for _, p := range word {
-			if p.Var != "" && !later && !slices.Contains(given, p.Var) {
+			if p.Var != "" && !unsure && !slices.Contains(given, p.Var) {
 				hint := didYouMean(p.Var, given, "the names are")
 				if (p.Var == "PORT" || strings.HasPrefix(p.Var, "PORT_")) && len(s.Listens) == 0 {
 					hint = `add listen "http" {}, which gives $PORT`

@@ -29,15 +29,15 @@ func (d *decoder) service(f *Fleet, b *block) *Service {
 	s.Imports = d.imports(f, b)
 	s.Nixos, s.NixosPlace = d.nixos(b)
 	harden := "default"
-	if b.has("unit") {
+	if b.meant("unit") {
 		harden = "off"
 	}
 	s.Harden = d.choice(b, "harden", harden, "strict", "default", "off")
 	d.listens(s, b)
-	secrets := b.later["secrets"] || b.later["secret_env"]
-	s.Exec = d.command(b, "exec", s, secrets)
+	unsure := b.refused["secrets"] || b.refused["secret_env"] || b.refused["env"] || b.refused["listen"]
+	s.Exec = d.command(b, "exec", s, unsure)
 	for _, c := range b.all("check") {
-		s.Checks = append(s.Checks, d.check(f, s, b, c, secrets))
+		s.Checks = append(s.Checks, d.check(f, s, b, c, unsure))
 	}
 	s.Limits = d.limits(b.one("limits"))
 	s.Rollout = d.serviceRollout(b.one("rollout"))
@@ -93,6 +93,9 @@ func (d *decoder) selects(it item, hosts []selector.Host, text string) bool {
 }
 
 func (d *decoder) noMatch(it item, err error) {
+	if d.hostsUnsure {
+		return
+	}
 	p := problem{code: "NM0205", rng: it.rng, block: it.a.title}
 	var none *selector.NoMatchError
 	var syntax *selector.SyntaxError

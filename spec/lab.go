@@ -72,7 +72,7 @@ func (d *decoder) overrideBlock(b, over *block) []string {
 		if i < 0 {
 			inner.path, inner.title = b.path+"."+inner.kind, b.title
 			b.blocks = append(b.blocks, &block{kind: inner.kind, title: b.title, path: inner.path, header: inner.header, name: inner.name,
-				attrs: map[string]*attr{}, later: map[string]bool{}})
+				attrs: map[string]*attr{}, refused: map[string]bool{}})
 			i = len(b.blocks) - 1
 		}
 		lines = append(lines, d.overrideBlock(b.blocks[i], inner)...)

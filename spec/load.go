@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -56,7 +57,7 @@ func Load(dir string, o Options) *Loaded {
 // check goes from texts to a fleet. It never fails as a whole: whatever can be
 // told of a broken fleet is told.
 func check(s *sink, dir string, files map[string][]byte, order []string, o Options, written map[string]bool) *Fleet {
-	top := &block{}
+	top := &block{refused: map[string]bool{}}
 	var lab *block
 	whole := !s.found.HasErrors()
 	for _, name := range order {
@@ -79,11 +80,7 @@ func check(s *sink, dir string, files map[string][]byte, order []string, o Optio
 		}
 		file := &block{}
 		s.structure(file, grammar(), body)
-		for word := range file.later {
-			if word == "variable" || word == "locals" {
-				top.later = map[string]bool{"variable": true}
-			}
-		}
+		maps.Copy(top.refused, file.refused)
 		top.blocks = append(top.blocks, file.blocks...)
 	}
 	if len(o.Vars) > 0 {
@@ -94,11 +91,11 @@ func check(s *sink, dir string, files map[string][]byte, order []string, o Optio
 	}
 	fleet := s.oneFleet(top)
 	s.unique(top)
-	e := &evaluator{sink: s, dir: dir, files: files, fleet: fleet, hosts: map[string]*block{}, known: map[*attr]cty.Value{}, calls: functions(dir), muted: top.later["variable"]}
+	e := &evaluator{sink: s, dir: dir, files: files, fleet: fleet, hosts: map[string]*block{}, known: map[*attr]cty.Value{}, calls: functions(dir), muted: top.refused["variable"] || top.refused["locals"]}
 	for _, h := range top.all("host") {
 		e.hosts[h.label] = h
 	}
-	d := &decoder{evaluator: e, written: written, version: o.Version, lab: o.Lab}
+	d := &decoder{evaluator: e, written: written, version: o.Version, hostsUnsure: top.refused["host"]}
 	overrides := d.override(top, fleet, lab)
 	f := d.fleetOf(top, fleet)
 	f.LabOverrides = overrides

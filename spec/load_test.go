@@ -2,6 +2,7 @@ package spec
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,5 +183,51 @@ func write(t *testing.T, dir, name, text string) {
 	}
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDeep holds the texts that would overflow the stack of a parser or an
+// evaluator that recurses: a stack that overflows ends the process.
+func TestDeep(t *testing.T) {
+	const n = 1 << 17
+	for name, text := range map[string]string{
+		"lists":      "a = " + strings.Repeat("[", n),
+		"blocks":     strings.Repeat("a {\n", n/2),
+		"parens":     "a = " + strings.Repeat("(", n),
+		"texts":      "a = " + strings.Repeat(`"${`, n/2),
+		"minus":      "a = " + strings.Repeat("-", n) + "1",
+		"not":        "a = " + strings.Repeat("!", n) + "true",
+		"sum":        "a = (1" + strings.Repeat("\n+1", n/2) + ")",
+		"index":      "a = x" + strings.Repeat("[0]", n),
+		"splat":      "a = x" + strings.Repeat(".*.a", n/2),
+		"choice":     "a = " + strings.Repeat("true ? 1 : ", n/4) + "1",
+		"directives": `a = "` + strings.Repeat("%{if true}", n/4) + `"`,
+		"for":        "a = " + strings.Repeat("[for x in ", n/4),
+	} {
+		s := &sink{}
+		if body := s.parse("deep.hcl", []byte(text)); body != nil || len(s.found) != 1 || s.found[0].Code != "NM0001" {
+			t.Errorf("%s: got %v", name, s.found)
+		}
+	}
+}
+
+// BenchmarkLoad reads a fleet of 500 hosts and 5,000 services.
+func BenchmarkLoad(b *testing.B) {
+	dir := b.TempDir()
+	var text strings.Builder
+	text.WriteString(base)
+	for i := range 500 {
+		fmt.Fprintf(&text, "host \"h%d\" {\n  address = \"10.1.%d.%d\"\n  tags    = [\"t%d\"]\n}\n", i, i/250, i%250+1, i%50)
+	}
+	for i := range 5000 {
+		fmt.Fprintf(&text, "service \"s%d\" {\n  on      = [\"@t%d\"]\n  package = \"p\"\n  exec    = \"bin/p $PORT\"\n  env     = { A = \"b\" }\n  listen \"http\" {}\n  check { tcp = true }\n}\n", i, i%50)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "nixmesh.hcl"), []byte(text.String()), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if l := Load(dir, Options{}); l.Fleet == nil {
+			b.Fatal(l.Diagnostics[0])
+		}
 	}
 }

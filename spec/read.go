@@ -16,9 +16,9 @@ import (
 // value (NM0105) and give the default instead, so that a run goes on.
 type decoder struct {
 	*evaluator
-	written map[string]bool // arguments that stand in the HCL: "service.web.harden"
-	version string          // of nixmesh
-	lab     bool
+	written     map[string]bool // arguments that stand in the HCL: "service.web.harden"
+	version     string          // of nixmesh
+	hostsUnsure bool            // a host block was refused: selectors may mean it
 }
 
 // item is one value with its place: an argument's, or an entry's of a list or map.

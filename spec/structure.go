@@ -13,15 +13,15 @@ import (
 // block is a block that its schema accepts. What the schema refuses was
 // reported and is left out.
 type block struct {
-	kind   string
-	label  string // "" without
-	title  string // of the outermost block: `service "web"`
-	path   string // "service.web.check[0]"; names what was written, see decoder.wrote
-	header hcl.Range
-	name   hcl.Range // the label, else the kind
-	attrs  map[string]*attr
-	blocks []*block
-	later  map[string]bool // words of a later release that stand here
+	kind    string
+	label   string // "" without
+	title   string // of the outermost block: `service "web"`
+	path    string // "service.web.check[0]"; names what was written, see Loaded.Written
+	header  hcl.Range
+	name    hcl.Range // the label, else the kind
+	attrs   map[string]*attr
+	blocks  []*block
+	refused map[string]bool // known words that were meant here, and refused: later ones, wrong forms, typos
 }
 
 // attr is an argument with its value not yet evaluated.
@@ -35,6 +35,9 @@ type attr struct {
 }
 
 func (b *block) has(name string) bool { return b.attrs[name] != nil }
+
+// meant says whether an argument stands in the block, or was meant to.
+func (b *block) meant(name string) bool { return b.has(name) || b.refused[name] }
 
 // all are the blocks of a kind, in the order of the file.
 func (b *block) all(kind string) []*block {
@@ -67,7 +70,7 @@ func (a *attr) place() Place {
 
 // structure holds a body against its schema, into b.
 func (s *sink) structure(b *block, schema *blockSchema, body *hclsyntax.Body) {
-	b.attrs, b.later = map[string]*attr{}, map[string]bool{}
+	b.attrs, b.refused = map[string]*attr{}, map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(body.Attributes)) {
 		s.argument(b, schema, body.Attributes[name])
 	}
@@ -103,15 +106,16 @@ func (s *sink) argument(b *block, schema *blockSchema, a *hclsyntax.Attribute) {
 	inner := schema.blocks[a.Name]
 	switch {
 	case known && arg.later, inner != nil && inner.later:
-		b.later[a.Name] = true
+		b.refused[a.Name] = true
 		s.notYet(a.NameRange, b, a.Name)
 	case known:
 		b.attrs[a.Name] = &attr{name: a.Name, key: a.NameRange, expr: a.Expr, title: b.title, path: b.path, example: arg.example}
 	case inner != nil:
-		b.later[a.Name] = true
+		b.refused[a.Name] = true
 		s.add(problem{code: "NM0103", rng: a.NameRange, block: b.title,
 			detail: fmt.Sprintf("%q is a block, not an argument.", a.Name), hint: "write it without \"=\": " + blockForm(a.Name, inner)})
 	default:
+		b.refused[nearest(a.Name, words(schema))] = true
 		s.add(problem{code: "NM0102", rng: a.NameRange, block: b.title,
 			detail: fmt.Sprintf("%s has no argument named %q.", theBlock(b), a.Name), hint: accepts(a.Name, schema)})
 	}
@@ -123,11 +127,11 @@ func (s *sink) inner(b *block, schema *blockSchema, h *hclsyntax.Block) (*block,
 	arg, isArg := schema.args[h.Type]
 	switch {
 	case known && in.later, isArg && arg.later:
-		b.later[h.Type] = true
+		b.refused[h.Type] = true
 		s.notYet(h.TypeRange, b, h.Type)
 		return nil, false
 	case isArg:
-		b.later[h.Type] = true
+		b.refused[h.Type] = true
 		s.add(problem{code: "NM0103", rng: h.TypeRange, block: b.title,
 			detail: fmt.Sprintf("%q is an argument, not a block.", h.Type), hint: "write it with \"=\": " + arg.example})
 		return nil, false
@@ -135,11 +139,15 @@ func (s *sink) inner(b *block, schema *blockSchema, h *hclsyntax.Block) (*block,
 		s.add(problem{code: "NM0007", rng: h.TypeRange, detail: `A "lab" block stands only in lab.hcl.`, hint: "move it to lab.hcl"})
 		return nil, false
 	case !known:
+		b.refused[nearest(h.Type, words(schema))] = true
 		s.add(problem{code: "NM0103", rng: h.TypeRange, block: b.title,
 			detail: fmt.Sprintf("%s has no block named %q.", theBlock(b), h.Type), hint: accepts(h.Type, schema)})
 		return nil, false
 	}
 	c := &block{kind: h.Type, title: b.title, header: h.DefRange(), name: h.TypeRange}
+	if len(h.Labels) == 0 && in.label != "" {
+		b.refused[h.Type] = true
+	}
 	if len(h.Labels) > 0 {
 		c.label, c.name = h.Labels[0], h.LabelRanges[0]
 	}
@@ -175,7 +183,7 @@ func (s *sink) labels(c *block, schema *blockSchema, h *hclsyntax.Block) bool {
 // required reports the arguments that a block lacks, at its header.
 func (s *sink) required(b *block, schema *blockSchema) {
 	for _, name := range slices.Sorted(maps.Keys(schema.args)) {
-		if arg := schema.args[name]; arg.required && !b.has(name) && !b.later[name] {
+		if arg := schema.args[name]; arg.required && !b.meant(name) {
 			s.add(problem{code: "NM0104", rng: b.header, block: b.title,
 				detail: fmt.Sprintf("%s needs the argument %q.", theBlock(b), name), hint: "add " + arg.example})
 		}
@@ -188,23 +196,26 @@ func (s *sink) notYet(r hcl.Range, b *block, word string) {
 		hint:   "delete it, or use a release whose notes name it"})
 }
 
+// words are all that a block may hold, in this release or a later one.
+func words(schema *blockSchema) []string {
+	return slices.Concat(slices.Collect(maps.Keys(schema.args)), slices.Collect(maps.Keys(schema.blocks)))
+}
+
 // accepts is the hint for an unknown word: the nearest that the language has, or
 // all that this release takes.
 func accepts(word string, schema *blockSchema) string {
-	var all, now []string
+	var now []string
 	for name, arg := range schema.args {
-		all = append(all, name)
 		if !arg.later {
 			now = append(now, name)
 		}
 	}
 	for name, inner := range schema.blocks {
-		all = append(all, name)
 		if !inner.later {
 			now = append(now, name)
 		}
 	}
-	if n := nearest(word, all); n != "" {
+	if n := nearest(word, words(schema)); n != "" {
 		return fmt.Sprintf("did you mean %q?", n)
 	}
 	return didYouMean("", now, "it accepts")

@@ -109,7 +109,7 @@ func lockChanges(before, after string) []string {
 		}
 	}
 	for line := range strings.Lines(after) {
-		if !had[line] {
+		if !had[line] && !strings.HasPrefix(line, "nixmesh-lock ") {
 			changes = append(changes, "  + "+strings.TrimSpace(line))
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -100,6 +101,7 @@ type shownArg struct {
 	name      string
 	value     any // nil = unset
 	isDefault bool
+	text      string // printed in place of an empty value
 	note      string // printed behind the value
 }
 
@@ -120,7 +122,7 @@ func (n *node) print(w io.Writer, indent string) error {
 		width = max(width, len(a.name))
 	}
 	for _, a := range n.args {
-		line := fmt.Sprintf("%s  %-*s  %s", indent, width, a.name, shownText(a.value))
+		line := fmt.Sprintf("%s  %-*s  %s", indent, width, a.name, cmp.Or(a.text, shownText(a.value)))
 		if a.isDefault {
 			line += " (default)"
 		}

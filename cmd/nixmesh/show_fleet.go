@@ -28,6 +28,14 @@ func (b *args) add(name string, value any) *args {
 	return b
 }
 
+// or gives the text that is printed when the last argument is "".
+func (b *args) or(text string) *args {
+	if last := &b.list[len(b.list)-1]; last.value == "" {
+		last.text = text
+	}
+	return b
+}
+
 // inherit shows an argument whose default is the fleet's.
 func (b *args) inherit(name string, value any, fleetPath string) *args {
 	written := b.s.loaded.Written(b.path + "." + name)
@@ -64,8 +72,8 @@ func where(p spec.Place) string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 
 func (s *shower) fleet(f *spec.Fleet) *node {
 	n := &node{kind: "fleet", label: f.Name, place: where(f.Place)}
-	n.args = s.args("fleet").set("nixpkgs", f.Nixpkgs).add("inputs", f.Inputs).add("overlays", listed(f.Overlays)).
-		add("nixmesh", orText(f.Constraint, "any")).add("domain", f.Domain).add("keep_releases", f.KeepReleases).list
+	n.args = s.args("fleet").set("nixpkgs", f.Nixpkgs).add("inputs", f.Inputs).add("overlays", relative(f.Overlays)).
+		add("nixmesh", f.Constraint).or("any").add("domain", f.Domain).add("keep_releases", f.KeepReleases).list
 	r := f.Rollout
 	rollout := &node{kind: "rollout"}
 	b := s.args("fleet.rollout").add("order", f.Rollout.OrderText)
@@ -93,7 +101,7 @@ func (s *shower) fleet(f *spec.Fleet) *node {
 
 func (s *shower) ssh(path, fleetPath string, c spec.SSH) *node {
 	b := s.args(path).inherit("user", c.User, fleetPath).inherit("port", c.Port, fleetPath).
-		inherit("key", orText(c.Key, "the SSH agent's"), fleetPath).inherit("jump", orText(c.Jump, "none"), fleetPath)
+		inherit("key", c.Key, fleetPath).or("the SSH agent's").inherit("jump", c.Jump, fleetPath).or("none")
 	return &node{kind: "ssh", args: b.list}
 }
 
@@ -107,7 +115,7 @@ func (s *shower) host(h *spec.Host) *node {
 		}
 	}
 	n := &node{kind: "host", label: h.Name, place: where(h.Place)}
-	b := s.args(path).set("address", h.Address).add("tags", listed(h.Tags)).add("zone", orText(h.Zone, `""`)).set("ssh_host_key", key)
+	b := s.args(path).set("address", h.Address).add("tags", listed(h.Tags)).add("zone", h.Zone).or(`""`).set("ssh_host_key", key)
 	b.list[len(b.list)-1].note = note
 	n.args = b.add("system", h.System).set("config", h.Config).add("imports", imported(h.Imports)).add("nixos", orMap(h.Nixos)).
 		add("build_on", h.BuildOn).list
@@ -143,11 +151,13 @@ func imported(imports []spec.Import) []string {
 	return list
 }
 
-func orText(text, otherwise string) string {
-	if text == "" {
-		return otherwise
+// relative are paths of the fleet's folder as the HCL writes them.
+func relative(paths []string) []string {
+	list := []string{}
+	for _, p := range paths {
+		list = append(list, "./"+p)
 	}
-	return text
+	return list
 }
 
 func orMap(m map[string]any) map[string]any {

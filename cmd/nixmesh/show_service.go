@@ -74,7 +74,7 @@ func (s *shower) check(path string, c *spec.Check) *node {
 		}
 	}
 	if c.Kind != "exec" {
-		b.add("listen", orText(c.Listen, "the first"))
+		b.add("listen", c.Listen).or("the first")
 	}
 	n.args = b.add("every", spec.DurationText(c.Every)).add("timeout", spec.DurationText(c.Timeout)).add("rise", c.Rise).add("fall", c.Fall).add("after", spec.DurationText(c.After)).list
 	return n

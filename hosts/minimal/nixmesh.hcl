@@ -1,5 +1,6 @@
 fleet "minimal" {
-  nixpkgs = "github:NixOS/nixpkgs/nixos-26.05"
+  nixpkgs  = "github:NixOS/nixpkgs/nixos-26.05"
+  overlays = ["./packages.nix"]
 }
 
 operator "anna" {
