@@ -6,8 +6,8 @@
 // is a module with _file set to its place in the HCL, so that Nix's own errors
 // name it. Places never reach a toplevel: they stand in _file, in messages of
 // assertions and in throws, all of which are gone once the evaluation has
-// succeeded, and host.json has none (whoever shows a check's place asks the
-// spec for it). Hence KeyModule, the same text without places, is all that a
+// succeeded, and host.json has none (ServicePlace and CheckPlace tell them from
+// the spec). Hence KeyModule, the same text without places, is all that a
 // host's content key needs, and a comment in the HCL evaluates nothing.
 //
 // Package deploy and the commands may import it.

@@ -169,13 +169,9 @@ func limits(l spec.Limits) attrs {
 	return a
 }
 
-// checks are named after their service; from the second on with a number.
+// checks are the health checks of the service, one definition each.
 func (c *hostCompiler) checks(s *spec.Service) error {
 	for i, check := range s.Checks {
-		name := s.Name
-		if i > 0 {
-			name = fmt.Sprintf("%s#%d", s.Name, i+1)
-		}
 		a, err := c.check(s, check)
 		if err != nil {
 			return err
@@ -183,7 +179,7 @@ func (c *hostCompiler) checks(s *spec.Service) error {
 		c.define(&module{
 			place:  check.Place,
 			pkgs:   check.Package != nil,
-			config: attrs{bind(nixPath("services", "nixmesh", "checks", name), a)},
+			config: attrs{bind(nixPath("services", "nixmesh", "checks", checkName(s, i)), a)},
 		}, s.Place)
 	}
 	return nil

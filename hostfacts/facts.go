@@ -66,9 +66,9 @@ type Listen struct {
 
 // Unit is one systemd unit that verification demands by name.
 type Unit struct {
-	Name    string `json:"name"`    // "web.service"
-	Service string `json:"service"` // service it belongs to, "" for nixmesh's own
-	Place   string `json:"place,omitempty"`
+	Name    string `json:"name"`            // "web.service"
+	Service string `json:"service"`         // service it belongs to, "" for nixmesh's own
+	Place   string `json:"place,omitempty"` // empty in a toplevel, see Check.Place
 }
 
 // Check kinds.
@@ -101,7 +101,7 @@ type Check struct {
 	After   Duration          `json:"after"`
 	Rise    int               `json:"rise"`
 	Fall    int               `json:"fall"`
-	Place   string            `json:"place,omitempty"` // nixmesh.hcl:72 (service "web")
+	Place   string            `json:"place,omitempty"` // empty in a toplevel, which a moved line must not change; for who knows the spec
 }
 
 // Operator is one person who may act on this host.

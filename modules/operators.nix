@@ -42,6 +42,16 @@ in
   config = lib.mkIf cfg.enable {
     environment.etc."nixmesh/deployers".text = lib.concatMapStrings (key: key + "\n") nixKeys;
 
+    # A trusted user is root: it may add any path, whoever signed it.
+    assertions = [
+      {
+        assertion =
+          cfg.user == "root"
+          || !builtins.any (name: name == cfg.user || name == "*") (config.nix.settings.trusted-users or [ ]);
+        message = "${cfg.place}: nix.settings.trusted-users names ${cfg.user} (or everybody), which would let paths in that no operator signed; take it out there";
+      }
+    ];
+
     nix.settings = {
       require-sigs = true;
       trusted-public-keys = nixKeys;

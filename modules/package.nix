@@ -46,7 +46,7 @@ in
         chmod 0555 $out/bin/nixmesh
         ln -s nixmesh $out/bin/nixmesh-host
       '';
-      defaultText = "a package of the executable in services.nixmesh.source";
+      defaultText = lib.literalMD "a package of the executable in services.nixmesh.source";
       description = "Package with `bin/nixmesh` and its second name `bin/nixmesh-host`.";
     };
   };
