@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -22,7 +21,10 @@ func (c *Conn) Run(ctx context.Context, cmd Command) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	session.Stdout, session.Stderr = serialize(cmd.Stdout, cmd.Stderr)
+	stdout, stderr := newGates(cmd.Stdout, cmd.Stderr)
+	defer stdout.shut()
+	defer stderr.shut()
+	session.Stdout, session.Stderr = stdout, stderr
 	stdin, err := session.StdinPipe()
 	if err != nil {
 		session.Close()
@@ -155,24 +157,46 @@ func (c *Conn) kill(session *ssh.Session) {
 	}()
 }
 
-// serialize makes two writers safe when the caller passed one for both.
-func serialize(stdout, stderr io.Writer) (io.Writer, io.Writer) {
+// gate passes writes on until Run has returned: what a killed session still
+// sends then must not touch the caller's buffers.
+type gate struct {
+	turn chan struct{} // holds one token: whoever took it may touch w
+	w    io.Writer     // nil = discard
+}
+
+// newGates makes one gate for both where the caller passed one writer for both.
+func newGates(stdout, stderr io.Writer) (*gate, *gate) {
+	out := newGate(stdout)
 	if stdout != nil && stdout == stderr {
-		w := &lockedWriter{w: stdout}
-		return w, w
+		return out, out
 	}
-	return stdout, stderr
+	return out, newGate(stderr)
 }
 
-type lockedWriter struct {
-	mu sync.Mutex // guards w
-	w  io.Writer
+func newGate(w io.Writer) *gate {
+	g := &gate{turn: make(chan struct{}, 1), w: w}
+	g.turn <- struct{}{}
+	return g
 }
 
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
+func (g *gate) Write(p []byte) (int, error) {
+	<-g.turn
+	defer func() { g.turn <- struct{}{} }()
+	if g.w == nil {
+		return len(p), nil
+	}
+	return g.w.Write(p)
+}
+
+// shut waits for a write that is under way, but not for ever: the caller's
+// writer may be a pipe that nobody reads any more.
+func (g *gate) shut() {
+	select {
+	case <-g.turn:
+		g.w = nil
+		g.turn <- struct{}{}
+	case <-time.After(closeGrace):
+	}
 }
 
 // limited keeps the first bytes and swallows the rest.
