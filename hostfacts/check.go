@@ -33,7 +33,7 @@ type Runner struct {
 // timeout or ctx, whichever is first; both are a failed result, never an
 // error: whoever verifies wants the last answer.
 func RunCheck(ctx context.Context, c Check, r Runner) Result {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout.D(), fmt.Errorf("no answer within %s", c.Timeout.D()))
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout.D())
 	defer cancel()
 	begun := time.Now()
 	var ok bool
@@ -42,11 +42,18 @@ func RunCheck(ctx context.Context, c Check, r Runner) Result {
 	case c.Kind == CheckExec:
 		ok, answer = runExec(ctx, c, r)
 	case r.Exe != "":
-		ok, answer = RunAs(ctx, r.Exe, c)
+		ok, answer = runChild(ctx, c, r)
 	default:
 		ok, answer = probe(ctx, c)
 	}
 	return Result{OK: ok, Answer: answer, Took: time.Since(begun)}
+}
+
+// RunAs is RunCheck with network checks in a child of exe, for one who keeps
+// time himself.
+func RunAs(ctx context.Context, exe string, c Check) (ok bool, answer string) {
+	r := RunCheck(ctx, c, Runner{Exe: exe})
+	return r.OK, r.Answer
 }
 
 // probe runs a network check in this process.
@@ -87,11 +94,13 @@ func snippet(b []byte) string {
 	return s
 }
 
-// reason is why a connection failed, in the words a person needs: the cause
-// of a deadline, the system's own word, not the chain of calls.
-func reason(ctx context.Context, err error) string {
-	if ctx.Err() != nil {
-		return context.Cause(ctx).Error()
+// reason is why a check failed, in the words a person needs: the deadline
+// that passed or the system's own word, not the chain of calls.
+func reason(ctx context.Context, c Check, err error) string {
+	if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) {
+		return fmt.Sprintf("no answer within %s", c.Timeout.D())
+	} else if cause != nil {
+		return cause.Error()
 	}
 	if errno := syscall.Errno(0); errors.As(err, &errno) {
 		return errno.Error()

@@ -47,7 +47,7 @@ func runExec(ctx context.Context, c Check, r Runner) (ok bool, answer string) {
 	case err == nil:
 		return true, strings.TrimSpace(name + " 0 " + text)
 	case ctx.Err() != nil:
-		return false, strings.TrimSpace(fmt.Sprintf("%s: %s %s", name, reason(ctx, ctx.Err()), text))
+		return false, strings.TrimSpace(fmt.Sprintf("%s: %s %s", name, reason(ctx, c, err), text))
 	case errors.As(err, &exit) && exit.Exited():
 		return false, strings.TrimSpace(fmt.Sprintf("%s: exit status %d: %s", name, exit.ExitCode(), text))
 	default:

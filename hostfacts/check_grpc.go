@@ -37,7 +37,7 @@ func probeGRPC(ctx context.Context, c Check) (ok bool, answer string) {
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return false, fmt.Sprintf("%s: %s", call, reason(ctx, err))
+		return false, fmt.Sprintf("%s: %s", call, reason(ctx, c, err))
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -45,7 +45,7 @@ func probeGRPC(ctx context.Context, c Check) (ok bool, answer string) {
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxHealthAnswer))
 	if err != nil {
-		return false, fmt.Sprintf("%s: %s", call, reason(ctx, err))
+		return false, fmt.Sprintf("%s: %s", call, reason(ctx, c, err))
 	}
 	if code, message := grpcStatus(response); code != "0" {
 		return false, fmt.Sprintf("%s: gRPC status %s %s", call, code, snippet([]byte(message)))

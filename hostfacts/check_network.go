@@ -12,7 +12,7 @@ import (
 func probeTCP(ctx context.Context, c Check) (ok bool, answer string) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.Address)
 	if err != nil {
-		return false, fmt.Sprintf("connect to %s: %s", c.Address, reason(ctx, err))
+		return false, fmt.Sprintf("connect to %s: %s", c.Address, reason(ctx, c, err))
 	}
 	_ = conn.Close() // nothing was written that could be lost
 	return true, "connected to " + c.Address
@@ -31,12 +31,12 @@ func probeHTTP(ctx context.Context, c Check) (ok bool, answer string) {
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return false, fmt.Sprintf("%s: %s", call, reason(ctx, err))
+		return false, fmt.Sprintf("%s: %s", call, reason(ctx, c, err))
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, snippetSize+1))
 	if err != nil && ctx.Err() != nil {
-		return false, fmt.Sprintf("%s %d: %s", call, response.StatusCode, reason(ctx, err))
+		return false, fmt.Sprintf("%s %d: %s", call, response.StatusCode, reason(ctx, c, err))
 	}
 	answer = fmt.Sprintf("%s %d", call, response.StatusCode)
 	if to := response.Header.Get("Location"); to != "" {

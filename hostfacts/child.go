@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// ChildVerb is what RunAs starts nixmesh's executable with, after "host": for
+// ChildVerb is what a Runner starts nixmesh's executable with, after "host": for
 // it the program has to call ChildMain. It is no verb of the helper's closed
 // list, and whoever calls it gets no rights by it.
 const ChildVerb = "check-child"
@@ -27,10 +27,10 @@ const maxCheckSize = 64 << 10
 // is killed: it reports the deadline itself.
 const childGrace = time.Second
 
-// RunAs runs a network check in a child of exe that has the check's user and
-// no other rights, since root is refused by the guards of a mesh and would
-// see more than the service's callers do.
-func RunAs(ctx context.Context, exe string, c Check) (ok bool, answer string) {
+// runChild runs a network check in a child that has the check's user and no
+// other rights, since root is refused by the guards of a mesh and would see
+// more than the service's callers do.
+func runChild(ctx context.Context, c Check, r Runner) (ok bool, answer string) {
 	credential, err := credentialOf(c)
 	if err != nil {
 		return false, err.Error()
@@ -40,7 +40,7 @@ func RunAs(ctx context.Context, exe string, c Check) (ok bool, answer string) {
 		return false, fmt.Sprintf("encode check: %s", err)
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, exe, "host", ChildVerb)
+	cmd := exec.CommandContext(ctx, r.Exe, "host", ChildVerb)
 	cmd.Env = []string{}
 	cmd.Dir = "/"
 	cmd.Stdin = bytes.NewReader(request)
@@ -56,12 +56,12 @@ func RunAs(ctx context.Context, exe string, c Check) (ok bool, answer string) {
 		return result.OK, result.Answer
 	}
 	if ctx.Err() != nil {
-		return false, reason(ctx, ctx.Err())
+		return false, reason(ctx, c, err)
 	}
 	return false, strings.TrimSpace(fmt.Sprintf("run check as %s: %v %s", c.User, err, snippet(stderr.Bytes())))
 }
 
-// ChildMain is the child's side of RunAs: one check on stdin, its result on
+// ChildMain is the child's side of a network check: one check on stdin, its result on
 // stdout, exit status 0 also for a check that fails.
 func ChildMain(stdin io.Reader, stdout io.Writer) int {
 	var c Check
