@@ -158,8 +158,8 @@ type Check struct {
 // Limits bound what a service may take of its host. Zero = unset.
 type Limits struct {
 	Place  Place
-	Memory int64 // bytes
-	CPU    float64
+	Memory int64   // bytes
+	CPU    float64 // percent of one core: 150 = one and a half
 	Tasks  int
 	Files  int // default 65536
 }

@@ -59,16 +59,6 @@ func TestValidate(t *testing.T) {
 	bad := strings.Replace(testFleet, "exec ", "exek ", 1)
 	out, errs, code = specCommand(t, fleetDir(t, bad), "validate")
 	want := `╷
-│ Error: Package and exec belong together  NM0302
-│
-│   nixmesh.hcl:16, in service "web"
-│   16:   package = "shop-web"
-│         ^^^^^^^
-│ The package has no command.
-│
-│ hint: add exec = "bin/web"
-╵
-╷
 │ Error: Unknown argument  NM0102
 │
 │   nixmesh.hcl:17, in service "web"
@@ -78,13 +68,13 @@ func TestValidate(t *testing.T) {
 │
 │ hint: did you mean "exec"?
 ╵
-2 errors in 1 file. Nothing was built or contacted.
+1 error in 1 file. Nothing was built or contacted.
 `
 	if out != "" || errs != want || code != exitInvalid {
 		t.Errorf("got %q, %d, stderr\n%s", out, code, errs)
 	}
 	out, _, code = specCommand(t, fleetDir(t, bad), "validate", "-o", "json")
-	if !strings.HasPrefix(out, `{"schema":"nixmesh.diagnostics/1","diagnostics":[{"code":"NM0302"`) || code != exitInvalid {
+	if !strings.HasPrefix(out, `{"schema":"nixmesh.diagnostics/1","diagnostics":[{"code":"NM0102"`) || code != exitInvalid {
 		t.Errorf("got %q, %d", out, code)
 	}
 }
