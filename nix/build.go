@@ -2,14 +2,9 @@ package nix
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -202,125 +197,4 @@ func acquire(ctx context.Context, slots chan struct{}) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// evaluate instantiates a host's toplevel.
-func (b *builder) evaluate(ctx context.Context, host string) (Result, error) {
-	r := Result{Evaluated: true, Whole: b.whole[host]}
-	b.emit(host, Event{Kind: EventEvaluate})
-	defer b.emit(host, Event{Kind: EventEvaluate, Done: true})
-	attr := fmt.Sprintf("path:%s#nixosConfigurations.%s.config.system.build.toplevel", b.Dir, host)
-	out, err := b.Tool.run(ctx, call{
-		doing: "evaluate " + host,
-		args: b.Tool.nix("eval", "--json", "--no-update-lock-file", "--no-warn-dirty", "--option", "eval-cache", "false",
-			"--apply", "t: { drv = t.drvPath; out = t.outPath; }", attr),
-		events: func(e Event) {
-			if e.Kind == EventMessage && e.Level == 1 {
-				r.Warnings = append(r.Warnings, e.Text)
-			}
-			b.emit(host, e)
-		},
-	})
-	if err != nil {
-		e := (*Error)(nil)
-		if asError(err, &e) && (strings.Contains(e.Text, "requires lock file changes") || strings.Contains(e.Text, "NAR hash mismatch in input")) {
-			return r, fmt.Errorf("%w (%w)", ErrLockStale, err)
-		}
-		return r, err
-	}
-	var got struct{ Drv, Out string }
-	if err := json.Unmarshal(out, &got); err != nil || got.Drv == "" || got.Out == "" {
-		return r, fmt.Errorf("evaluate %s: nix answered %q", host, out)
-	}
-	r.Drv, r.Toplevel = got.Drv, got.Out
-	return r, nil
-}
-
-// build realises a derivation and roots its output.
-func (b *builder) build(ctx context.Context, host string, r Result) error {
-	if err := os.MkdirAll(b.rootsDir(), 0o755); err != nil {
-		return fmt.Errorf("make folder for roots: %w", err)
-	}
-	out, err := b.Tool.run(ctx, call{
-		doing:  "build " + host,
-		args:   b.Tool.nix("build", "--print-out-paths", "--out-link", b.rootLink(host), r.Drv+"^out"),
-		events: func(e Event) { b.emit(host, e) },
-	})
-	if err != nil {
-		return err
-	}
-	if got := strings.TrimSpace(string(out)); got != r.Toplevel {
-		return fmt.Errorf("build %s: got %q, evaluated %q", host, got, r.Toplevel)
-	}
-	return nil
-}
-
-// addRoot keeps a path that the cache led back to.
-func (b *builder) addRoot(ctx context.Context, host, path string) error {
-	if err := os.MkdirAll(b.rootsDir(), 0o755); err != nil {
-		return fmt.Errorf("make folder for roots: %w", err)
-	}
-	_, err := b.Tool.run(ctx, call{doing: "keep toplevel of " + host,
-		args: []string{"nix-store", "--realise", path, "--add-root", b.rootLink(host)}})
-	return err
-}
-
-// fileMissing says whether an evaluation failed for want of a file in the
-// host's tree that the fleet's folder has.
-func (b *builder) fileMissing(host string, err error) bool {
-	var e *Error
-	if b.whole[host] || !asError(err, &e) {
-		return false
-	}
-	re := regexp.MustCompile(`(?:nixmesh-` + regexp.QuoteMeta(host) + `|hosts/` + regexp.QuoteMeta(host) + `)/(?:fleet/)?([A-Za-z0-9._+/-]*[A-Za-z0-9_+/-])`)
-	for _, line := range strings.Split(e.Text, "\n") {
-		if !strings.Contains(line, "does not exist") && !strings.Contains(line, "No such file") {
-			continue
-		}
-		for _, m := range re.FindAllStringSubmatch(line, -1) {
-			if !b.trees[host][m[1]] && (b.files.files[m[1]] || len(b.files.below(m[1])) > 0) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// stale returns the hosts whose evaluation the lock stopped.
-func (b *builder) stale(hosts []string) []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var out []string
-	for _, h := range hosts {
-		if errors.Is(b.results[h].Err, ErrLockStale) {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
-// relock makes the lock anew where local inputs may move.
-func (b *builder) relock(ctx context.Context) error {
-	if err := os.Remove(filepath.Join(b.Dir, "flake.lock")); err != nil {
-		return fmt.Errorf("make flake.lock anew: %w", err)
-	}
-	keys, err := b.Keys(ctx)
-	b.keys = keys
-	return err
-}
-
-// widen gives hosts the whole allowed folder, for this time and the next.
-func (b *builder) widen(ctx context.Context, hosts []string) error {
-	for _, h := range hosts {
-		b.emit(h, Event{Kind: EventNote, Text: "a path is put together at evaluation: " + h + " is evaluated with the whole folder"})
-		if err := writeIfDifferent(b.wholeMark(h), nil, 0o644); err != nil {
-			return fmt.Errorf("note that %s needs the whole folder: %w", h, err)
-		}
-	}
-	if err := b.Prepare(ctx, b.flake, b.hosts, b.nixmesh); err != nil {
-		return err
-	}
-	keys, err := b.Keys(ctx)
-	b.keys = keys
-	return err
 }

@@ -111,7 +111,7 @@ func writeIfDifferent(path string, text []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // after the rename there is nothing to remove
+	defer func() { _ = os.Remove(tmp.Name()) }() // after the rename there is nothing to remove
 	_, err = tmp.Write(text)
 	if err == nil {
 		err = tmp.Chmod(mode)

@@ -120,9 +120,8 @@ func localInputMoved(lock []byte) (bool, error) {
 		if n.Locked.Type != "path" || !strings.HasPrefix(n.Locked.Path, "/") {
 			continue
 		}
-		hash, err := HashPath(n.Locked.Path)
-		if err != nil || hash != n.Locked.NarHash {
-			return true, nil
+		if hash, err := HashPath(n.Locked.Path); err != nil || hash != n.Locked.NarHash {
+			return true, nil //nolint:nilerr // a folder that cannot be read has moved: locking anew says why
 		}
 	}
 	return false, nil

@@ -28,16 +28,16 @@ func (c *Conn) Bridge(ctx context.Context, line string) (string, error) {
 	socket := filepath.Join(dir, "bridge")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
-		os.RemoveAll(dir)
+		_ = os.RemoveAll(dir)
 		return "", fmt.Errorf("listen for nix: %w", err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(c.life, func() { cancel(context.Cause(c.life)) })
-	context.AfterFunc(ctx, func() { listener.Close() })
+	context.AfterFunc(ctx, func() { _ = listener.Close() })
 	c.wg.Add(1)
 	go func() {
 		defer c.wg.Done()
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		defer stop()
 		var sessions sync.WaitGroup
 		defer sessions.Wait()
@@ -62,17 +62,17 @@ func (c *Conn) BridgeError() string {
 }
 
 func (c *Conn) bridgeOne(ctx context.Context, local *net.UnixConn, line string) {
-	defer local.Close()
+	defer func() { _ = local.Close() }()
 	c.noteBridge("")
 	session, err := c.open(ctx)
 	if err != nil {
 		c.noteBridge(err.Error())
 		return
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }()
 	// Only the local side is closed when ctx ends: the session then sees the
 	// end of its input, and is killed as any other that does not finish.
-	unhook := context.AfterFunc(ctx, func() { local.Close() })
+	unhook := context.AfterFunc(ctx, func() { _ = local.Close() })
 	defer unhook()
 
 	stdin, err := session.StdinPipe()
@@ -105,7 +105,7 @@ func (c *Conn) bridgeOne(ctx context.Context, local *net.UnixConn, line string) 
 	})
 	err = session.Wait()
 	down.Wait() // the last bytes may still be on their way to nix
-	local.Close()
+	_ = local.Close()
 	up.Wait()
 	if err != nil && !leash.killed.Load() {
 		c.noteBridge(strings.TrimSpace(stderr.String() + "\n" + err.Error()))
@@ -132,7 +132,7 @@ func (l *leash) inputEnded() {
 		l.killed.Store(true)
 		_ = l.session.Signal(ssh.SIGKILL)
 	})
-	l.shut = time.AfterFunc(BridgeGrace+closeGrace, func() { l.session.Close() })
+	l.shut = time.AfterFunc(BridgeGrace+closeGrace, func() { _ = l.session.Close() })
 }
 
 func (l *leash) release() {

@@ -130,7 +130,7 @@ func (c *Conn) keepAlive() {
 			}
 		case <-time.After(KeepAliveMissing * every):
 			c.end(errSilent{KeepAliveMissing * every})
-			c.client.Close()
+			_ = c.client.Close()
 			return
 		}
 	}

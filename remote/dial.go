@@ -86,7 +86,7 @@ func handshake(ctx context.Context, raw net.Conn, t Target, o Options, config *s
 	}
 	c, chans, reqs, err := ssh.NewClientConn(raw, t.addr(), config)
 	if !stop() && err == nil {
-		c.Close()
+		_ = c.Close()
 		err = context.Cause(ctx)
 	}
 	if err != nil {

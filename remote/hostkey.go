@@ -67,7 +67,7 @@ func ScanHostKey(ctx context.Context, t Target, o Options) (string, error) {
 		return line, nil
 	}
 	if err == nil {
-		client.Close()
+		_ = client.Close()
 		return "", fmt.Errorf("read host key of %s: the host showed none", t.Name)
 	}
 	return "", err

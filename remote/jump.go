@@ -21,7 +21,7 @@ func dialJump(ctx context.Context, t Target, o Options) (raw net.Conn, undo func
 	var hops []*ssh.Client
 	closeHops := func() {
 		for i := len(hops) - 1; i >= 0; i-- {
-			hops[i].Close()
+			_ = hops[i].Close()
 		}
 	}
 	defer func() {

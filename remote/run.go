@@ -27,7 +27,7 @@ func (c *Conn) Run(ctx context.Context, cmd Command) (int, error) {
 	session.Stdout, session.Stderr = stdout, stderr
 	stdin, err := session.StdinPipe()
 	if err != nil {
-		session.Close()
+		_ = session.Close()
 		return -1, c.lost(err)
 	}
 	type end struct{ err error }
@@ -35,7 +35,7 @@ func (c *Conn) Run(ctx context.Context, cmd Command) (int, error) {
 	c.wg.Add(1)
 	go func() {
 		defer c.wg.Done()
-		defer session.Close()
+		defer func() { _ = session.Close() }()
 		if err := session.Start(cmd.Line); err != nil {
 			ended <- end{fmt.Errorf("start command: %w", err)}
 			return
@@ -121,7 +121,7 @@ func (c *Conn) open(ctx context.Context) (*ssh.Session, error) {
 	case <-ctx.Done():
 		go func() { // ends with the connection at the latest
 			if o := <-ready; o.session != nil {
-				o.session.Close()
+				_ = o.session.Close()
 			}
 		}()
 		return nil, fmt.Errorf("open session on %s: %w", c.target.Name, context.Cause(ctx))
@@ -150,10 +150,10 @@ func (c *Conn) kill(session *ssh.Session) {
 	c.wg.Add(1)
 	go func() {
 		defer c.wg.Done()
-		stop := time.AfterFunc(closeGrace, func() { session.Close() })
+		stop := time.AfterFunc(closeGrace, func() { _ = session.Close() })
 		defer stop.Stop()
 		_ = session.Signal(ssh.SIGKILL) // an old sshd ignores it
-		session.Close()
+		_ = session.Close()
 	}()
 }
 

@@ -140,7 +140,7 @@ func writeSecret(file string, content []byte) error {
 		err = e
 	}
 	if err != nil {
-		os.Remove(file)
+		_ = os.Remove(file)
 		return fmt.Errorf("save secret %s: %w", file, err)
 	}
 	return nil

@@ -81,7 +81,7 @@ func NewSSHServer(t *testing.T) *SSHServer {
 func (s *SSHServer) Start(t *testing.T) {
 	t.Cleanup(func() {
 		close(s.stop)
-		s.listener.Close()
+		_ = s.listener.Close()
 		s.DropAll()
 		s.wg.Wait()
 	})
@@ -174,7 +174,7 @@ func (s *SSHServer) session(conn *ssh.ServerConn, raw net.Conn, c ssh.NewChannel
 	if err != nil {
 		return
 	}
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	killed := make(chan struct{})
 	var once sync.Once
 	kill := func() { once.Do(func() { close(killed) }) }
@@ -215,7 +215,7 @@ func (s *SSHServer) finish(channel ssh.Channel, status int) {
 		_ = channel.CloseWrite()
 		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
 	}
-	channel.Close()
+	_ = channel.Close()
 }
 
 // forward serves ProxyJump.
@@ -240,7 +240,7 @@ func forward(c ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	go ssh.DiscardRequests(requests)
 	done := make(chan struct{}, 2)
 	go func() { _, _ = io.Copy(out, channel); done <- struct{}{} }()
