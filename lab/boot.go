@@ -30,7 +30,7 @@ const (
 
 // bootStage is what firmware and loader are for a machine. It is process 1 of
 // the host's namespaces, and becomes the init of the system that /boot names.
-func bootStage() error {
+func bootStage([]string) error {
 	pipe := os.NewFile(configFD, "config")
 	var c bootConfig
 	if err := json.NewDecoder(pipe).Decode(&c); err != nil {

@@ -25,16 +25,6 @@ func (l *Lab) Down(ctx context.Context) error {
 	defer unlock()
 	ctx, cancel := context.WithTimeout(ctx, downDeadline)
 	defer cancel()
-	conn, pid, err := dialControl(ctx, l.state)
-	switch {
-	case err == nil:
-		conn.Close()
-		if err := l.killSupervisor(ctx, pid); err != nil {
-			return err
-		}
-	case !errors.Is(err, ErrNotRunning):
-		return err
-	}
 	if err := l.sweep(ctx); err != nil {
 		return err
 	}
@@ -47,8 +37,16 @@ func (l *Lab) Down(ctx context.Context) error {
 }
 
 // killSupervisor kills process 1 of the lab's PID namespace, and with it every
-// process of the lab.
-func (l *Lab) killSupervisor(ctx context.Context, pid int) error {
+// process of the lab. Without one it does nothing.
+func (l *Lab) killSupervisor(ctx context.Context) error {
+	conn, pid, err := dialControl(ctx, l.state)
+	if errors.Is(err, ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	conn.Close()
 	if err := kill(pid); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("end the lab's supervisor: %w", err)
 	}
@@ -66,12 +64,17 @@ func alive(pid int) bool {
 	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
-// sweep waits until the kernel has taken a dead lab's link and loop devices
-// away, and removes its cgroups.
+// sweep ends the supervisor, waits until the kernel has taken the lab's link
+// and loop devices away, and removes its cgroups. As long as the link is
+// there, a supervisor that `lab up` left behind when it was killed may still
+// be on its way to listening.
 func (l *Lab) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, downDeadline)
 	defer cancel()
-	if err := waitUntil(ctx, "the lab's link goes away", func() (bool, error) {
+	if err := waitUntil(ctx, "the lab's link "+l.link()+" goes away", func() (bool, error) {
+		if err := l.killSupervisor(ctx); err != nil {
+			return false, err
+		}
 		_, err := net.InterfaceByName(l.link())
 		return err != nil, nil
 	}); err != nil {

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -18,9 +17,9 @@ const (
 	stagePrefix    = "nixmesh-lab-"
 	stageConfigure = stagePrefix + "configure" // ROOT: second half of debootstrap
 	stageEnter     = stagePrefix + "enter"     // see view.command
-	stageBoot      = stagePrefix + "boot"      // a host, see bootConfig
-	stageSupervise = stagePrefix + "supervise" // see superviseConfig
-	stageSweep     = stagePrefix + "sweep"     // see sweepStage
+	stageBoot      = stagePrefix + "boot"      // a host; bootConfig on descriptor 3
+	stageSupervise = stagePrefix + "supervise" // STATEDIR, for ps; superviseConfig on descriptor 3
+	stageSweep     = stagePrefix + "sweep"     // MOUNTPOINT ID, see sweepStage
 )
 
 // Stage runs the stage that argv[0] names. ok is false when it names none;
@@ -31,27 +30,21 @@ const (
 //		os.Exit(code)
 //	}
 func Stage(argv []string) (code int, ok bool) {
+	stages := map[string]func([]string) error{
+		stageConfigure: configureStage,
+		stageEnter:     enterStage,
+		stageBoot:      bootStage,
+		stageSupervise: superviseStage,
+		stageSweep:     sweepStage,
+	}
 	name := filepath.Base(argv[0])
-	if !strings.HasPrefix(name, stagePrefix) {
+	stage, ok := stages[name]
+	if !ok {
 		return 0, false
 	}
 	// Namespaces and the final exec belong to one thread.
 	runtime.LockOSThread()
-	var err error
-	switch name {
-	case stageConfigure:
-		err = configureStage(argv[1:])
-	case stageEnter:
-		err = enterStage(argv[1:])
-	case stageBoot:
-		err = bootStage()
-	case stageSweep:
-		err = sweepStage(argv[1:])
-	case stageSupervise:
-		err = superviseStage()
-	default:
-		err = fmt.Errorf("no such stage")
-	}
+	err := stage(argv[1:])
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return 125, true

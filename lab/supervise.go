@@ -39,7 +39,7 @@ type supervisor struct {
 }
 
 // superviseStage serves requests until it is killed.
-func superviseStage() error {
+func superviseStage([]string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	pipe := os.NewFile(configFD, "config")
 	s := &supervisor{log: log}

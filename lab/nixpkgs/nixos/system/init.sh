@@ -9,6 +9,9 @@ if [ ! -e /var/lib/nixos ]; then
   sed -i -e '/^postgres:/d' -e '/^redis:/d' /etc/passwd /etc/shadow /etc/group /etc/gshadow
 fi
 
+# Without a machine id systemd would take this for a first boot and enable Debian's units.
+[ -s /etc/machine-id ] || systemd-machine-id-setup
+
 mkdir -p /nix/var/nix/gcroots
 ln -sfn "$systemConfig" /run/booted-system
 ln -sfn /run/booted-system /nix/var/nix/gcroots/booted-system

@@ -63,11 +63,17 @@ in
     unit "service" (
       s:
       let
+        scriptName = lib.replaceStrings [ "@" "\\" ] [ "-" "-" ] s.name;
         shell =
           phase: text:
-          lib.optional (text != "") (
-            pkgs.writeShellScript "unit-script-${lib.replaceStrings [ "@" "\\" ] [ "-" "-" ] s.name}-${phase}" "set -e\n${text}"
-          );
+          lib.optional (text != "") "${
+            pkgs.writeTextFile {
+              name = "unit-script-${scriptName}-${phase}";
+              destination = "/bin/${scriptName}-${phase}";
+              executable = true;
+              text = "#!${pkgs.runtimeShell}\nset -e\n${text}";
+            }
+          }/bin/${scriptName}-${phase}";
         commands = key: scripts: lib.toList (s.serviceConfig.${key} or [ ]) ++ scripts;
         scripted = lib.filterAttrs (_: v: v != [ ]) {
           ExecStart = commands "ExecStart" (map (p: if s.scriptArgs == "" then p else "${p} ${s.scriptArgs}") (shell "start" s.script));

@@ -1,0 +1,247 @@
+package lab
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// dial connects from this machine to a host's port 22.
+func (l *testLab) dial(host string) (net.Conn, error) {
+	return net.DialTimeout("tcp", l.status(host).Address+":22", time.Second)
+}
+
+func (l *testLab) breakHost(host string, f Fault) {
+	l.t.Helper()
+	if err := l.Break(l.t.Context(), host, f); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *testLab) heal() {
+	l.t.Helper()
+	if err := l.Heal(l.t.Context()); err != nil {
+		l.t.Fatal(err)
+	}
+	for _, h := range l.hosts {
+		if faults := l.status(h.Name).Faults; len(faults) > 0 {
+			l.t.Errorf("%s is left with %v", h.Name, faults)
+		}
+	}
+}
+
+// TestFaults runs on one lab: each fault acts, shows in the status, and is
+// gone after heal.
+func TestFaults(t *testing.T) {
+	l := newTestLab(t, "a", "b", "c")
+	l.up()
+	shows := func(host, fault string) {
+		t.Helper()
+		if got := l.status(host).Faults; len(got) != 1 || got[0] != fault {
+			t.Errorf("status of %s shows %q, want %q", host, got, fault)
+		}
+	}
+
+	if err := l.Partition(t.Context(), []string{"a"}, []string{"b"}); err != nil {
+		t.Fatal(err)
+	}
+	shows("a", "cut off from b")
+	if l.reaches("a", "b") || l.reaches("b", "a") || !l.reaches("a", "c") {
+		t.Error("the partition is not between a and b alone")
+	}
+	l.heal()
+	if !l.reaches("a", "b") {
+		t.Error("a does not reach b after heal")
+	}
+
+	conn, err := l.dial("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	greeting := make([]byte, 256)
+	if _, err := conn.Read(greeting); err != nil {
+		t.Fatal(err)
+	}
+	l.breakHost("a", Fault{CutSSH: true})
+	shows("a", "cut-ssh")
+	if _, err := l.dial("a"); err == nil {
+		t.Error("port 22 answers in spite of cut-ssh")
+	}
+	if _, err := conn.Write([]byte("SSH-2.0-probe\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	if _, err := conn.Read(greeting); err == nil {
+		t.Error("an established connection goes on in spite of cut-ssh")
+	}
+	l.heal()
+	l.mustRun("a", "true")
+
+	l.breakHost("a", Fault{FillStore: true})
+	shows("a", "fill-store")
+	if _, err := l.run("a", "head -c 100000 /dev/zero > /nix/full"); err == nil {
+		t.Error("a full store takes another file")
+	}
+	l.mustRun("a", "rm -f /nix/full; true > /boot/x")
+	l.heal()
+	l.breakHost("a", Fault{FillBoot: true})
+	shows("a", "fill-boot")
+	if out, err := l.run("a", "head -c 100000 /dev/zero > /boot/x"); err == nil || !strings.Contains(out, "No space left") {
+		t.Errorf("a full /boot takes another file: %v %s", err, out)
+	}
+	l.heal()
+	l.mustRun("a", "head -c 100000 /dev/zero > /boot/x && head -c 100000 /dev/zero > /nix/full")
+
+	l.breakHost("a", Fault{Slow: 100 * time.Millisecond})
+	shows("a", "slow 100ms")
+	begin := time.Now()
+	if slow, err := l.dial("a"); err != nil {
+		t.Error(err)
+	} else {
+		slow.Close()
+	}
+	if took := time.Since(begin); took < 200*time.Millisecond || took > time.Second {
+		t.Errorf("a round trip to a slow host took %s, want 200 ms", took)
+	}
+	if out := l.mustRun("a", "head -c 3000000 /dev/zero | sha256sum; head -c 300000 /dev/zero | tr '\\0' x"); len(out) < 300000 {
+		t.Errorf("a slow link lost data: %d bytes came", len(out))
+	}
+	l.heal()
+	begin = time.Now()
+	l.mustRun("a", "true")
+	t.Logf("ssh after heal took %s", time.Since(begin))
+
+	l.breakHost("a", Fault{Loss: 50})
+	shows("a", "loss 50%")
+	l.heal()
+	if err := l.Break(t.Context(), "a", Fault{}); err == nil {
+		t.Error("no fault at all is taken for one")
+	}
+	if err := l.Break(t.Context(), "z", Fault{Power: true}); err == nil || !strings.Contains(err.Error(), `no host "z"`) {
+		t.Errorf("a fault on a host that is not there: %v", err)
+	}
+}
+
+func TestLoss(t *testing.T) {
+	l := newTestLab(t, "a", "b")
+	l.up()
+	l.breakHost("a", Fault{Loss: 50})
+	// A quarter of the pings is answered when half is lost each way.
+	out, _ := l.run("b", "for i in $(seq 200); do (timeout 0.4 bash -c '</dev/tcp/"+l.status("a").Address+"/22' 2>/dev/null && echo ok) & done; wait")
+	if got := strings.Count(out, "ok"); got < 10 || got > 120 {
+		t.Errorf("of 200 connections over a link that loses half, %d came about at once", got)
+	}
+}
+
+func TestHangSwitch(t *testing.T) {
+	l := newTestLab(t, "a")
+	l.up()
+	const program = "/run/current-system/bin/switch-to-configuration"
+	l.breakHost("a", Fault{HangSwitch: 1})
+	if out, err := l.run("a", program+" dry-activate"); err != nil {
+		t.Errorf("dry-activate hangs, too: %v %s", err, out)
+	}
+	if out, err := l.run("a", "timeout -s KILL 3 "+program+" test; test $? = 137"); err != nil {
+		t.Errorf("the switch did not hang: %s", out)
+	}
+	if out, err := l.run("a", "timeout 20 "+program+" test"); err != nil {
+		t.Errorf("the switch after it: %v %s", err, out)
+	}
+}
+
+// traces are what a lab could leave on the machine.
+func traces(t *testing.T, state string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for line := range strings.Lines(read("/proc/self/mountinfo")) {
+		if strings.Contains(line, state) || strings.Contains(line, "nixmesh-lab") {
+			found["mount "+line] = line
+		}
+	}
+	links, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range links {
+		found["link "+i.Name] = i.Name
+	}
+	for line := range strings.Lines(read("/proc/net/route")) {
+		w := strings.Fields(line)
+		found["route "+w[0]+" "+w[1]] = line
+	}
+	loops, err := loopsOf(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range loops {
+		found["loop "+l] = l
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/nixmesh-lab-*", "/sys/fs/cgroup/*/nixmesh-lab-*"} {
+		groups, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range groups {
+			found["cgroup "+g] = g
+		}
+	}
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range lines {
+		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), state) {
+			found["process "+path] = string(text)
+		}
+	}
+	return found
+}
+
+func wantNoNewTraces(t *testing.T, before, after map[string]string) {
+	t.Helper()
+	for what, text := range after {
+		if _, ok := before[what]; !ok {
+			t.Errorf("left behind: %s %s", what, text)
+		}
+	}
+}
+
+func TestDownLeavesNothing(t *testing.T) {
+	l := newTestLab(t, "a", "b")
+	before := traces(t, l.state)
+	l.up()
+	l.breakHost("a", Fault{Slow: 10 * time.Millisecond, Loss: 1, FillBoot: true})
+	begin := time.Now()
+	if err := l.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("down took %s, want less than 3 s", took)
+	}
+	wantNoNewTraces(t, before, traces(t, l.state))
+	left, err := os.ReadDir(l.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		switch e.Name() {
+		case "hostkeys", operatorKey, operatorKey + ".pub", nixKey, nixKey + ".pub", "known_hosts", "lock":
+		default:
+			t.Errorf("left in the state folder: %s", e.Name())
+		}
+	}
+	if err := l.Down(t.Context()); err != nil {
+		t.Errorf("down of a lab that is down: %v", err)
+	}
+}
