@@ -10,8 +10,12 @@ import (
 // nearest is the known name that was probably meant, or "": fewer than three
 // edits away, and fewer than the name has letters.
 func nearest(name string, known []string) string {
+	if len(name) > 64 { // nothing of ours is that long, and the distance costs its length
+		return ""
+	}
 	best, bestDistance := "", 3
-	for _, k := range slices.Sorted(slices.Values(known)) {
+	known = slices.Sorted(slices.Values(known))
+	for _, k := range known {
 		d := levenshtein.Distance(name, k, nil)
 		if d < bestDistance && d < len(name) {
 			best, bestDistance = k, d
