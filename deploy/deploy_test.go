@@ -193,6 +193,9 @@ func TestWaitLock(t *testing.T) {
 		}
 		return 0, "", "", nil, false
 	}
+	if _, err := w.deployTo(t, t.Context(), 2, ExecuteOptions{WaitLock: 5 * time.Second}); !errors.Is(err, ErrMoved) {
+		t.Fatalf("after waiting the plan is old: %v", err)
+	}
 	s, err := w.deployTo(t, t.Context(), 2, ExecuteOptions{WaitLock: 5 * time.Second})
 	if err != nil || s.Exit != ExitDone {
 		t.Fatalf("%v %v", s, err)

@@ -40,8 +40,9 @@ type Deployer struct {
 	Times Times
 	Now   func() time.Time
 
-	mu    sync.Mutex // guards what follows
-	links map[string]*link
+	mu         sync.Mutex // guards what follows
+	links      map[string]*link
+	prefetched chan inspection // nil = nothing was asked ahead
 }
 
 // Times bound what the deployer waits for. Zero fields take the defaults.

@@ -104,6 +104,9 @@ func (e *execution) open(soft, hard context.Context) error {
 			return err
 		}
 	}
+	if e.leases.waited {
+		return &Error{Exit: ExitRefused, Err: ErrMoved, Next: "nixmesh plan"}
+	}
 	var err error
 	e.stored, err = d.sign(soft, e.plan, e.o.Record)
 	if err != nil {

@@ -28,7 +28,15 @@ type LostError struct {
 	Err  error
 }
 
-func (e *LostError) Error() string { return fmt.Sprintf("%s: connection lost: %v", e.Host, e.Err) }
+func (e *LostError) Error() string {
+	var dial *remote.DialError
+	var key *remote.HostKeyError
+	var auth *remote.AuthError
+	if errors.As(e.Err, &dial) || errors.As(e.Err, &key) || errors.As(e.Err, &auth) {
+		return e.Err.Error() // names the host
+	}
+	return fmt.Sprintf("%s: connection lost: %v", e.Host, e.Err)
+}
 
 // Unwrap gives the transport's error.
 func (e *LostError) Unwrap() error { return e.Err }

@@ -61,6 +61,38 @@ func (d *Deployer) Inspect(ctx context.Context, hosts []string) (map[string]*See
 	return seen, history
 }
 
+// inspection is what all hosts said at one time.
+type inspection struct {
+	seen    map[string]*Seen
+	history *History
+}
+
+// Prefetch starts to ask all hosts, for the next plan, while something else is
+// done. The plan waits for it.
+func (d *Deployer) Prefetch(ctx context.Context) {
+	c := make(chan inspection, 1)
+	d.mu.Lock()
+	d.prefetched = c
+	d.mu.Unlock()
+	go func() { // ends with its answers: every call of it has a deadline
+		seen, history := d.Inspect(ctx, hostNames(d.Fleet))
+		c <- inspection{seen, history}
+	}()
+}
+
+// inspectAll takes what was prefetched, once, or asks now.
+func (d *Deployer) inspectAll(ctx context.Context) (map[string]*Seen, *History) {
+	d.mu.Lock()
+	c := d.prefetched
+	d.prefetched = nil
+	d.mu.Unlock()
+	if c != nil {
+		i := <-c
+		return i.seen, i.history
+	}
+	return d.Inspect(ctx, hostNames(d.Fleet))
+}
+
 // inspect fills in one host.
 func (d *Deployer) inspect(ctx context.Context, s *Seen) {
 	l, err := d.link(s.Host)

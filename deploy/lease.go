@@ -10,6 +10,10 @@ import (
 	"github.com/nixmesh/nixmesh/rollback"
 )
 
+// ErrMoved says that another deployer was at work since the plan was made: the
+// plan has to be made anew.
+var ErrMoved = errors.New("the fleet moved since this plan was made")
+
 // The two leases of a host.
 const (
 	leaseRun    = "run"    // keeps other deployers from switching it
@@ -23,10 +27,11 @@ type leases struct {
 	holder string
 	reason string
 
-	mu   sync.Mutex // guards what follows
-	held []heldLease
-	stop context.CancelFunc
-	done chan struct{}
+	mu     sync.Mutex // guards what follows
+	held   []heldLease
+	waited bool // for somebody else's, so that a plan may be old
+	stop   context.CancelFunc
+	done   chan struct{}
 }
 
 type heldLease struct {
@@ -61,6 +66,9 @@ func (ls *leases) take(ctx context.Context, l *link, what, run string, patience 
 		}
 		if !told {
 			told = true
+			ls.mu.Lock()
+			ls.waited = true
+			ls.mu.Unlock()
 			ls.d.note(l.target.Name, "waiting for the lease: %v", err)
 		}
 		select {

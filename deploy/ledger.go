@@ -45,7 +45,7 @@ func (d *Deployer) openLedger(ctx context.Context, ls *leases, p *Plan, id strin
 	}
 	if live := p.history.Live(); live != nil && live.Release.Number != before {
 		return &Error{Exit: ExitRefused, Next: "nixmesh plan",
-			Err: fmt.Errorf("release %d was made by %s since this plan", live.Release.Number, live.Release.By)}
+			Err: fmt.Errorf("%w: release %d by %s", ErrMoved, live.Release.Number, live.Release.By)}
 	}
 	return nil
 }

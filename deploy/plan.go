@@ -97,12 +97,11 @@ const RiskDrift = "drift"
 
 // Plan compares the toplevels that hosts should have with what they run.
 func (d *Deployer) Plan(ctx context.Context, want Toplevels, o PlanOptions) (*Plan, error) {
-	seen, history := d.Inspect(ctx, hostNames(d.Fleet))
-	return d.PlanFrom(ctx, want, o, seen, history)
+	seen, history := d.inspectAll(ctx)
+	return d.planFrom(ctx, want, o, seen, history)
 }
 
-// PlanFrom is Plan for hosts that were inspected already, all of the spec.
-func (d *Deployer) PlanFrom(ctx context.Context, want Toplevels, o PlanOptions, seen map[string]*Seen, history *History) (*Plan, error) {
+func (d *Deployer) planFrom(ctx context.Context, want Toplevels, o PlanOptions, seen map[string]*Seen, history *History) (*Plan, error) {
 	p := &Plan{Schema: PlanSchema, Fleet: d.Fleet.Name, Kind: ReleaseSystem, Number: 1, Total: len(d.Fleet.Hosts),
 		history: history, carried: map[string]string{}}
 	if live := history.Live(); live != nil {

@@ -16,7 +16,7 @@ type RollbackOptions struct {
 // PlanRollback plans a forward release with the contents of an older one.
 // Nothing is evaluated or built: the toplevels are rooted on the hosts.
 func (d *Deployer) PlanRollback(ctx context.Context, o RollbackOptions) (*Plan, error) {
-	seen, history := d.Inspect(ctx, hostNames(d.Fleet))
+	seen, history := d.inspectAll(ctx)
 	target, err := rollbackTarget(history, o.To)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (d *Deployer) PlanRollback(ctx context.Context, o RollbackOptions) (*Plan, 
 			d.note(h, "release %d has no system for it: left as it is", target.Release.Number)
 		}
 	}
-	p, err := d.PlanFrom(ctx, want, PlanOptions{Hosts: asked, Accept: o.Accept, Brief: true}, seen, history)
+	p, err := d.planFrom(ctx, want, PlanOptions{Hosts: asked, Accept: o.Accept, Brief: true}, seen, history)
 	if err != nil {
 		return nil, err
 	}

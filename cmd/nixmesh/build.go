@@ -43,7 +43,7 @@ func runBuild(ctx context.Context, a *app, locked bool) error {
 	}
 	u := a.newUI()
 	b, err := f.build(ctx, hosts, locked, u.sink)
-	u.close()
+	u.end()
 	if err != nil {
 		return failed(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -75,7 +76,7 @@ func runDeploy(ctx context.Context, a *app, o deployOptions) error {
 		return err
 	}
 	u := a.newUI()
-	defer func() { u.close() }()
+	defer u.end()
 	d, err := f.deployer(ctx, u.sink)
 	if err != nil {
 		return err
@@ -84,30 +85,47 @@ func runDeploy(ctx context.Context, a *app, o deployOptions) error {
 	if o.first != "" {
 		d.First, d.FirstUser = hosts, o.as
 	}
-	p, err := f.plan(ctx, d, u, hosts, planOptions{locked: o.locked, accept: o.accept})
+	toplevels, evaluated, err := f.toplevels(ctx, d, u, hosts, o.locked)
 	if err != nil {
 		return failed(err)
 	}
+	for attempt := 1; ; attempt++ {
+		err := f.deployOnce(ctx, d, u, o, deploy.PlanOptions{Hosts: hosts, Accept: o.accept}, toplevels, evaluated)
+		if !errors.Is(err, deploy.ErrMoved) || o.waitLock == 0 || attempt == replans {
+			return failed(err)
+		}
+		u.sink.Event(deploy.Event{Kind: deploy.KindNote, Detail: "another deployer was at work; planning again"})
+	}
+}
+
+// replans bounds how often a deploy that waited for others plans again.
+const replans = 3
+
+// deployOnce plans, asks, and deploys.
+func (f *fleet) deployOnce(ctx context.Context, d *deploy.Deployer, u *ui, o deployOptions, po deploy.PlanOptions, t deploy.Toplevels, evaluated []string) error {
+	p, err := f.plan(ctx, d, po, t, evaluated)
+	if err != nil {
+		return err
+	}
 	u.pause()
-	deploy.WritePlan(u.text(), p, u.style, a.now())
+	deploy.WritePlan(u.text(), p, u.style, f.now())
 	if code := p.Exit(); code != deploy.ExitDone && code != deploy.ExitUnreachable {
 		return exit(code)
 	}
 	if !p.Changes() {
 		return exit(p.Exit())
 	}
-	if err := a.confirm(question(p)); err != nil {
+	if err := f.confirm(question(p)); err != nil {
 		return err
 	}
 	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{
 		Run:    deploy.RunOptions{Confirm: o.confirm, Accept: o.accept, Test: o.test, Keep: f.spec.KeepReleases, Hold: f.hold(o.test)},
 		Record: f.recordInfo(ctx, o.message, o.accept), Parallel: o.parallel, WaitLock: o.waitLock,
 	})
-	u.close()
-	u.close = func() {}
 	if err != nil {
-		return failed(err)
+		return err
 	}
+	u.end()
 	deploy.WriteSummary(u.text(), s, u.style)
 	return exit(s.Exit)
 }

@@ -57,18 +57,21 @@ func runPlan(ctx context.Context, a *app, o planOptions) error {
 		return err
 	}
 	u := a.newUI()
-	defer func() { u.close() }()
+	defer u.end()
 	d, err := f.deployer(ctx, u.sink)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	p, err := f.plan(ctx, d, u, hosts, o)
+	toplevels, evaluated, err := f.toplevels(ctx, d, u, hosts, o.locked)
 	if err != nil {
 		return failed(err)
 	}
-	u.close()
-	u.close = func() {}
+	p, err := f.plan(ctx, d, deploy.PlanOptions{Hosts: hosts, Accept: o.accept}, toplevels, evaluated)
+	if err != nil {
+		return failed(err)
+	}
+	u.end()
 	if a.isJSON() {
 		if err := printJSON(a.stdout, p); err != nil {
 			return err
@@ -86,42 +89,38 @@ func runPlan(ctx context.Context, a *app, o planOptions) error {
 	return nil
 }
 
-// plan builds the hosts while they are asked what they run, and compares.
-func (f *fleet) plan(ctx context.Context, d *deploy.Deployer, u *ui, hosts []string, o planOptions) (*deploy.Plan, error) {
-	type inspected struct {
-		seen    map[string]*deploy.Seen
-		history *deploy.History
-	}
-	asked := make(chan inspected, 1)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { // ends with its answers, or with ctx
-		seen, history := d.Inspect(ctx, d.HostNames())
-		asked <- inspected{seen, history}
-	}()
+// toplevels builds the hosts. They are asked what they run meanwhile, which
+// also opens the connections.
+func (f *fleet) toplevels(ctx context.Context, d *deploy.Deployer, u *ui, hosts []string, locked bool) (deploy.Toplevels, []string, error) {
 	u.step("building and asking " + counted(len(hosts), "host"))
-	b, err := f.build(ctx, hosts, o.locked, u.sink)
+	d.Prefetch(ctx)
+	b, err := f.build(ctx, hosts, locked, u.sink)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	u.pause()
 	if len(b.failed) > 0 {
-		return nil, f.buildFailed(b)
+		return nil, nil, f.buildFailed(b)
 	}
 	for _, w := range b.warnings {
 		fmt.Fprintln(f.stderr, "warning:", w)
 	}
-	if n := len(b.evaluated); n > 0 && f.verbose {
+	if len(b.evaluated) > 0 && f.verbose {
 		fmt.Fprintf(f.stderr, "evaluated: %v\n", b.evaluated)
 	}
-	i := <-asked
-	p, err := d.PlanFrom(ctx, b.toplevels, deploy.PlanOptions{Hosts: hosts, Accept: o.accept}, i.seen, i.history)
+	return b.toplevels, b.evaluated, nil
+}
+
+// plan compares what was built with what the hosts run.
+func (f *fleet) plan(ctx context.Context, d *deploy.Deployer, o deploy.PlanOptions, t deploy.Toplevels, evaluated []string) (*deploy.Plan, error) {
+	p, err := d.Plan(ctx, t, o)
 	if err != nil {
 		return nil, err
 	}
 	if n := len(f.spec.LabOverrides); n > 0 {
 		p.Notes = append(p.Notes, fmt.Sprintf("lab overrides: %d", n))
 	}
-	p.Evaluated = b.evaluated
+	p.Evaluated = evaluated
 	return p, nil
 }
 

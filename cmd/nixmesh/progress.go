@@ -65,6 +65,12 @@ func (u *ui) text() io.Writer {
 	return u.a.stdout
 }
 
+// end stops the renderer; a second call does nothing.
+func (u *ui) end() {
+	u.close()
+	u.close = func() {}
+}
+
 // step tells what goes on before there is anything to show.
 func (u *ui) step(what string) {
 	u.sink.Event(deploy.Event{Kind: deploy.KindStep, Detail: what})

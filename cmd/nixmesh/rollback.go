@@ -55,7 +55,7 @@ func runRollback(ctx context.Context, a *app, args []string, o rollbackOptions) 
 		return err
 	}
 	u := a.newUI()
-	defer func() { u.close() }()
+	defer u.end()
 	d, err := f.deployer(ctx, u.sink)
 	if err != nil {
 		return err
@@ -85,8 +85,7 @@ func runRollback(ctx context.Context, a *app, args []string, o rollbackOptions) 
 	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{Remote: true, AtOnce: true, WaitLock: o.waitLock,
 		Run:    deploy.RunOptions{Accept: o.accept, Keep: f.spec.KeepReleases},
 		Record: f.recordInfo(ctx, o.message, o.accept)})
-	u.close()
-	u.close = func() {}
+	u.end()
 	if err != nil {
 		return failed(err)
 	}
