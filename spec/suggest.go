@@ -8,7 +8,8 @@ import (
 )
 
 // nearest is the known name that was probably meant, or "": fewer than three
-// edits away, and fewer than the name has letters.
+// edits away, and fewer than the name has letters; else the only one that begins
+// with the name, or that the name begins with.
 func nearest(name string, known []string) string {
 	if len(name) > 64 { // nothing of ours is that long, and the distance costs its length
 		return ""
@@ -21,11 +22,15 @@ func nearest(name string, known []string) string {
 			best, bestDistance = k, d
 		}
 	}
-	if best == "" && len(name) > 2 {
-		for _, k := range known {
-			if strings.HasPrefix(name, k) && len(k) > 3 || strings.HasPrefix(k, name) {
-				return k
+	if best != "" || len(name) < 3 {
+		return best
+	}
+	for _, k := range known {
+		if strings.HasPrefix(name, k) && len(k) > 3 || strings.HasPrefix(k, name) {
+			if best != "" {
+				return "" // "revert" is the start of two
 			}
+			best = k
 		}
 	}
 	return best
