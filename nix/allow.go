@@ -44,12 +44,40 @@ func listAllowed(ctx context.Context, dir string) (*allowed, error) {
 		if excluded(n) {
 			continue
 		}
-		// A tracked file may be deleted, a submodule is a folder.
-		if info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(n))); err == nil && info.Mode().IsRegular() {
+		if a.plain(n) {
 			a.files[n] = true
 		}
 	}
 	return a, nil
+}
+
+// plain says whether a name is a file to copy. A tracked file may be deleted,
+// a submodule is a folder, and a link counts as the file that it leads to only
+// where that file could enter by its own name: a link out of the folder would
+// publish somebody's private file.
+func (a *allowed) plain(name string) bool {
+	path := filepath.Join(a.dir, filepath.FromSlash(name))
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().IsRegular() {
+		return err == nil
+	}
+	if info.Mode()&fs.ModeSymlink == 0 {
+		return false
+	}
+	root, err := filepath.EvalSymlinks(a.dir)
+	if err != nil {
+		return false
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(root, target)
+	if err != nil || !filepath.IsLocal(rel) || excluded(filepath.ToSlash(rel)) {
+		return false
+	}
+	info, err = os.Stat(target)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // excluded says what never enters, whatever git says.

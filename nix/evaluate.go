@@ -13,7 +13,7 @@ func (b *builder) evaluate(ctx context.Context, host string) (Result, error) {
 	r := Result{Evaluated: true, Whole: b.whole[host]}
 	b.emit(host, Event{Kind: EventEvaluate})
 	defer b.emit(host, Event{Kind: EventEvaluate, Done: true})
-	attr := fmt.Sprintf("path:%s#nixosConfigurations.%s.config.system.build.toplevel", b.Dir, host)
+	attr := fmt.Sprintf("%s#nixosConfigurations.%s.config.system.build.toplevel", flakeURL(b.Dir), host)
 	out, err := b.Tool.run(ctx, call{
 		doing: "evaluate " + host,
 		args: b.Tool.nix("eval", "--json", "--no-update-lock-file", "--no-warn-dirty", "--option", "eval-cache", "false",

@@ -20,7 +20,7 @@ func (w *Workspace) lockInputs(ctx context.Context) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look for flake.lock: %w", err)
 	}
-	if _, err := w.Tool.run(ctx, call{doing: "lock the flake's inputs", args: w.Tool.nix("flake", "lock", "path:"+w.Dir)}); err != nil {
+	if _, err := w.Tool.run(ctx, call{doing: "lock the flake's inputs", args: w.Tool.nix("flake", "lock", flakeURL(w.Dir))}); err != nil {
 		return err
 	}
 	if _, err := os.Stat(inside); errors.Is(err, fs.ErrNotExist) { // no inputs at all
@@ -34,7 +34,7 @@ func (w *Workspace) lockInputs(ctx context.Context) error {
 // Update moves one input, or all, to the newest that the specification
 // allows, and writes the fleet's flake.lock. Prepare has to come first.
 func (w *Workspace) Update(ctx context.Context, input string) error {
-	args := w.Tool.nix("flake", "update", "--flake", "path:"+w.Dir)
+	args := w.Tool.nix("flake", "update", "--flake", flakeURL(w.Dir))
 	if input != "" {
 		args = append(args, input)
 	}

@@ -13,7 +13,7 @@ func withInput(t *testing.T, local bool) (f *fleet, flake func() []byte) {
 	f.host("app1", "", "a.nix")
 	return f, func() []byte {
 		text := strings.Replace(string(f.flake()), "{ outputs = { self }: let",
-			"{ inputs.dep = { url = \"path:"+f.dir+"/dep\"; flake = false; }; outputs = { self, dep }: let", 1)
+			"{ inputs.dep = { url = \"path:"+strings.ReplaceAll(f.dir, " ", "%20")+"/dep\"; flake = false; }; outputs = { self, dep }: let", 1)
 		return []byte(strings.Replace(text, "echo '${text}'", "echo '${text} ${builtins.readFile (dep + \"/text\")}'", 1))
 	}
 }

@@ -29,7 +29,7 @@ type fleet struct {
 
 func newFleet(t *testing.T, tool *Tool, files map[string]string) *fleet {
 	t.Helper()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "a fleet") // a space, as people have it
 	f := &fleet{t: t, dir: dir, w: &Workspace{
 		Dir: filepath.Join(dir, ".nixmesh/build"), Fleet: dir, LockFile: filepath.Join(dir, "flake.lock"),
 		Cache: filepath.Join(dir, ".nixmesh/cache"), Tool: tool,

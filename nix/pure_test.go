@@ -143,6 +143,19 @@ func TestScanFollowsPathLiterals(t *testing.T) {
 	}
 }
 
+func TestLinksDoNotPublishOtherFiles(t *testing.T) {
+	dir := folderOf(t, map[string]string{"real.nix": "1", "secrets/a.key": "", ".env": ""})
+	outside := folderOf(t, map[string]string{"id": "private"})
+	for name, target := range map[string]string{"inside.nix": "real.nix", "outside": filepath.Join(outside, "id"), "key": "secrets/a.key", "env": ".env", "gone": "nowhere"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff([]string{"inside.nix", "real.nix"}, scanned(t, dir, ".")); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestAllowListIsGits(t *testing.T) {
 	git, err := exec.LookPath("git")
 	if err != nil {

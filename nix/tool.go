@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -76,6 +77,7 @@ func (t *Tool) command(ctx context.Context, env []string, args ...string) *exec.
 		c.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	c.SysProcAttr.Setpgid = true
+	endWithParent(c.SysProcAttr)
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGTERM) }
 	c.WaitDelay = killGrace
 	return c
@@ -117,6 +119,9 @@ func (t *Tool) run(ctx context.Context, c call) ([]byte, error) {
 	}
 	return stdout.Bytes(), e
 }
+
+// flakeURL is the reference of a folder as a flake.
+func flakeURL(dir string) string { return "path:" + (&url.URL{Path: dir}).EscapedPath() }
 
 // Version is what `nix --version` prints, such as "nix (Nix) 2.26.3".
 func (t *Tool) Version(ctx context.Context) (string, error) {

@@ -21,9 +21,9 @@ import (
 // ctx or the connection ends. The agent is never forwarded. A session whose
 // input ended gets BridgeGrace to finish, then SIGKILL.
 func (c *Conn) Bridge(ctx context.Context, line string) (string, error) {
-	dir, err := os.MkdirTemp(c.opts.SocketDir, "nixmesh-")
+	dir, err := bridgeDir(c.opts.SocketDir)
 	if err != nil {
-		return "", fmt.Errorf("create bridge folder: %w", err)
+		return "", err
 	}
 	socket := filepath.Join(dir, "bridge")
 	listener, err := net.Listen("unix", socket)
@@ -51,6 +51,22 @@ func (c *Conn) Bridge(ctx context.Context, line string) (string, error) {
 		}
 	}()
 	return socket, nil
+}
+
+// maxSocketDir keeps a socket's path below the 108 bytes of sockaddr_un.
+const maxSocketDir = 80
+
+// bridgeDir makes a folder that only we may enter. A temporary folder with a
+// long name is left for /tmp.
+func bridgeDir(in string) (string, error) {
+	if in == "" && len(os.TempDir()) > maxSocketDir {
+		in = "/tmp"
+	}
+	dir, err := os.MkdirTemp(in, "nixmesh-")
+	if err != nil {
+		return "", fmt.Errorf("create bridge folder: %w", err)
+	}
+	return dir, nil
 }
 
 // BridgeError is what the last bridged session left on stderr if it failed,
