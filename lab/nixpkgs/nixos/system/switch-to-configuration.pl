@@ -229,13 +229,19 @@ sub show {
     return $value;
 }
 
-sub settle {    # waits for the jobs of this system's units, which targets have queued
-    for (1 .. 600) {
+# Waits until targets' jobs for this system's units are done and no unit has changed for a while; a unit that dies as soon as
+# it has started is seen so. At most 90 s.
+sub settle {
+    my $seen = '';
+    for (1 .. 360) {
         open my $in, '-|', qw(systemctl list-jobs --plain --no-legend --no-pager) or return;
         my @jobs = grep { defined $_ && $_ =~ /\./ && defined unit_file($units_new, $_) } map { (split ' ')[1] } <$in>;
         close $in;
-        return unless @jobs;
-        select undef, undef, undef, 0.15;
+        my %units = active_units();
+        my $now = join "\n", map { "$_ @{ $units{$_} }" } sort keys %units;
+        return if !@jobs && $now eq $seen;
+        $seen = $now;
+        select undef, undef, undef, 0.25;
     }
 }
 
