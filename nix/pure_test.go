@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
 	"testing"
@@ -261,4 +262,13 @@ func FuzzParsePathInfos(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestEvalSlots(t *testing.T) {
+	if n := evalSlots(1 << 60); n != 1 {
+		t.Errorf("without memory: %d", n)
+	}
+	if n := evalSlots(1); n != runtime.NumCPU() {
+		t.Errorf("with memory: %d", n)
+	}
 }

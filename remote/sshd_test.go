@@ -13,6 +13,7 @@ import (
 
 	"github.com/nixmesh/nixmesh/internal/testkit"
 	"github.com/nixmesh/nixmesh/remote"
+	"github.com/nixmesh/nixmesh/trust"
 )
 
 // The tests here run against OpenSSH's own server.
@@ -104,7 +105,14 @@ func TestOpenSSHAgentServesTheKeyOfAnEncryptedFile(t *testing.T) {
 	t.Setenv("SSH_AUTH_SOCK", agentSocket)
 	keys, err := remote.Signers(t.Context(), target.KeyFiles)
 	if err != nil || len(keys) != 1 || !keys[0].Agent {
-		t.Errorf("Signers = %v, %v", keys, err)
+		t.Fatalf("Signers = %v, %v", keys, err)
+	}
+	sig, err := trust.Sign(keys[0], trust.NamespaceRelease, []byte("release 42"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := trust.Verify(sig, trust.NamespaceRelease, []byte("release 42"), []string{keys[0].AuthorizedKey()}); err != nil {
+		t.Error(err)
 	}
 }
 
