@@ -41,8 +41,8 @@ func findNix(t *testing.T) nixTool {
 			return cmd
 		}
 	}
-	if testing.Short() {
-		t.Skip("no nix on PATH, and -short leaves out the lab's")
+	if testing.Short() || os.Getenv("NIXMESH_TEST_LAB") == "skip" {
+		t.Skip("no nix on PATH, and the lab's is left out (-short or NIXMESH_TEST_LAB=skip)")
 	}
 	if err := lab.Check(); err != nil {
 		t.Skip("no nix on PATH, and the lab's cannot run here: ", err)
@@ -51,11 +51,10 @@ func findNix(t *testing.T) nixTool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tool := nixTool(l.Nix())
-	if out, err := tool(t.Context(), nil, "nix", "--version").CombinedOutput(); err != nil {
-		t.Skipf("no nix on PATH, and the lab has no base image yet (`nixmesh lab up` makes it): %v %s", err, out)
+	if err := l.Prepare(t.Context()); err != nil {
+		t.Skip("no nix on PATH, and the lab has none: ", err)
 	}
-	return tool
+	return nixTool(l.Nix())
 }
 
 func (n nixTool) run(t *testing.T, args ...string) (stdout string, err error) {
