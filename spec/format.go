@@ -85,7 +85,7 @@ func FormatFleet(dir string) ([]Formatted, map[string][]byte, Diagnostics) {
 	s := &sink{}
 	root, err := FindDir(dir)
 	if err != nil {
-		detail := fmt.Sprintf("There is no nixmesh.hcl in %s or above.", dir)
+		detail := fmt.Sprintf("There is no nixmesh.hcl in %s or above.", absoluteDir(dir))
 		if !errors.Is(err, fs.ErrNotExist) {
 			detail = fmt.Sprintf("The fleet's folder cannot be found: %v.", err)
 		}

@@ -35,7 +35,7 @@ func Load(dir string, o Options) *Loaded {
 	s := &sink{}
 	root, err := FindDir(dir)
 	if err != nil {
-		p := problem{code: "NM0002", detail: fmt.Sprintf("There is no nixmesh.hcl in %s or above.", dir), hint: "nixmesh -C DIR names the fleet's folder"}
+		p := problem{code: "NM0002", detail: fmt.Sprintf("There is no nixmesh.hcl in %s or above.", absoluteDir(dir)), hint: "nixmesh -C DIR names the fleet's folder"}
 		if !errors.Is(err, fs.ErrNotExist) {
 			p.detail = fmt.Sprintf("The fleet's folder cannot be found: %v.", err)
 		}

@@ -45,6 +45,14 @@ func FindDir(dir string) (string, error) {
 	}
 }
 
+// absoluteDir is a folder as messages name it.
+func absoluteDir(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
+}
+
 // sources are the files of a fleet.
 type sources struct {
 	*sink
