@@ -67,6 +67,9 @@ func (c *cache) base(ctx context.Context) (string, error) {
 		if err := c.run(cmd, "configure base image"); err != nil {
 			return err
 		}
+		if out, err := output(exec.CommandContext(ctx, "chroot", dir, "dpkg", "--audit")); err != nil || out != "" {
+			return fmt.Errorf("configure base image: packages are left unconfigured (%v)\n%s", err, out)
+		}
 		if err := finishBase(dir); err != nil {
 			return fmt.Errorf("finish base image: %w", err)
 		}
@@ -158,7 +161,7 @@ func prepareConfigure(root string) error {
 func finishBase(root string) error {
 	var err error
 	for _, pattern := range []string{
-		"etc/machine-id", "var/lib/dbus/machine-id", "etc/hostname", "etc/ssh/ssh_host_*",
+		"etc/machine-id", "var/lib/dbus/machine-id", "etc/hostname", "etc/resolv.conf", "etc/ssh/ssh_host_*",
 		"etc/systemd/system/*", "etc/systemd/user/*", "etc/rc?.d/*", "etc/cron.*/*", "usr/sbin/policy-rc.d",
 		"var/cache/apt/*", "var/lib/apt/lists/*", "var/log/*.log", "var/log/apt", "debootstrap",
 		"usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "usr/share/info/*",
@@ -169,7 +172,7 @@ func finishBase(root string) error {
 			err = errors.Join(err, os.RemoveAll(p))
 		}
 	}
-	for _, dir := range []string{"nix", "old", "boot", "etc/nix"} {
+	for _, dir := range []string{"nix", "boot", "etc/nix"} {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(root, dir), 0o755))
 	}
 	return err

@@ -3,8 +3,12 @@ package lab
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Check says whether this machine can run a lab; the error, an
@@ -16,10 +20,11 @@ func Check() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w as this user: it makes namespaces and mounts file systems; run it as root (sudo)", ErrUnsupported)
 	}
-	for _, ns := range []string{"mnt", "uts", "ipc", "pid", "net", "cgroup"} {
-		if _, err := os.Stat("/proc/self/ns/" + ns); err != nil {
-			return fmt.Errorf("%w: its kernel has no %s namespaces", ErrUnsupported, ns)
-		}
+	// Root in a container is often not allowed to.
+	try := exec.Command("true")
+	try.SysProcAttr = &syscall.SysProcAttr{Cloneflags: hostNamespaces | unix.CLONE_NEWCGROUP}
+	if err := try.Run(); err != nil {
+		return fmt.Errorf("%w: it cannot make namespaces (%w); a container needs --privileged", ErrUnsupported, err)
 	}
 	kinds, err := os.ReadFile("/proc/filesystems")
 	if err != nil {

@@ -16,6 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// hostNamespaces are those that a host is born in. It makes the one for
+// cgroups itself, from inside its own group.
+const hostNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
 // powerPause is how long the power is away in a power cut.
 const powerPause = time.Second
 

@@ -85,6 +85,9 @@ func New(o Options) (*Lab, error) {
 			return nil, fmt.Errorf("open lab: %w", err)
 		}
 	}
+	if isStandIn(l.nixpkgs) {
+		l.nixpkgs = ""
+	}
 	if l.log == nil {
 		l.log = func(string) {}
 	}

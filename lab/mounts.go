@@ -84,3 +84,17 @@ func (m *mounts) symlink(target, path string) {
 		m.err = os.Symlink(target, path)
 	}
 }
+
+// copyLink makes the same symbolic link, in the place of what is there.
+func (m *mounts) copyLink(path, copied string) {
+	if m.err != nil {
+		return
+	}
+	target, err := os.Readlink(path)
+	if err != nil {
+		m.err = err
+		return
+	}
+	_ = os.RemoveAll(copied) // an empty folder of the image
+	m.symlink(target, copied)
+}

@@ -38,6 +38,25 @@ const seedFlake = `{
 // offline says that nothing is fetched: the stand-in is all there is.
 func (l *Lab) offline() bool { return l.nixpkgs == "" || strings.HasPrefix(l.nixpkgs, "path:") }
 
+// isStandIn says whether a reference is a folder with just what is embedded
+// as the stand-in.
+func isStandIn(nixpkgs string) bool {
+	path, ok := strings.CutPrefix(nixpkgs, "path:")
+	if !ok {
+		return false
+	}
+	own, err := fs.Sub(files, "nixpkgs")
+	if err != nil {
+		return false
+	}
+	ours, err := hashFiles(own)
+	if err != nil {
+		return false
+	}
+	theirs, err := hashFiles(os.DirFS(path))
+	return err == nil && ours == theirs
+}
+
 // Sources unpacks the lab's Nix half into the cache and returns its folder;
 // nixpkgs/ in it is the stand-in's flake.
 func (l *Lab) Sources(ctx context.Context) (string, error) {

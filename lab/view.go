@@ -84,8 +84,11 @@ func enterStage(args []string) error {
 		if slices.Contains(ownDirs(), e.Name()) {
 			continue
 		}
-		if e.IsDir() {
+		switch {
+		case e.IsDir():
 			m.bind("/"+e.Name(), target)
+		case e.Type() == os.ModeSymlink:
+			m.copyLink("/"+e.Name(), target)
 		}
 	}
 	m.bind(store, filepath.Join(root, "nix"))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,11 @@ func runLabUp(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	l, err := a.openLab(lab.Options{Hosts: hosts})
+	o := lab.Options{Hosts: hosts, Nixpkgs: a.getenv("NIXMESH_NIXPKGS")}
+	if o.Nixpkgs == "" && strings.HasPrefix(loaded.Fleet.Nixpkgs, "path:") {
+		o.Nixpkgs = loaded.Fleet.Nixpkgs // lab.hcl names a folder
+	}
+	l, err := a.openLab(o)
 	if err != nil {
 		return err
 	}
