@@ -151,7 +151,7 @@ func (b *builder) all(ctx context.Context, hosts []string) (missing []string) {
 				missing = append(missing, h)
 				mu.Unlock()
 			}
-			r.Err = err
+			r.Err = b.inFleet(h, err)
 			b.set(h, r)
 			return nil
 		})

@@ -54,6 +54,17 @@ func (b *builder) relock(ctx context.Context) error {
 	return err
 }
 
+// inFleet names files of the fleet's folder as the user does, not by the store
+// path of the host's tree.
+func (b *builder) inFleet(host string, err error) error {
+	var e *Error
+	if asError(err, &e) {
+		re := regexp.MustCompile(`/nix/store/[0-9a-z]{32}-(?:nixmesh-` + regexp.QuoteMeta(host) + `|source/hosts/` + regexp.QuoteMeta(host) + `)/(?:fleet/)?`)
+		e.Text = re.ReplaceAllString(e.Text, "")
+	}
+	return err
+}
+
 // widen gives hosts the whole allowed folder, for this time and the next.
 func (b *builder) widen(ctx context.Context, hosts []string) error {
 	for _, h := range hosts {

@@ -205,12 +205,19 @@ func TestBuildFallsBackToTheWholeFolder(t *testing.T) {
 }
 
 func TestBuildReportsOneHostsFailure(t *testing.T) {
-	f := newFleet(t, realTool(t), map[string]string{"a.nix": `throw "web.hcl:12: no such thing"`, "b.nix": `"b"`})
+	f := newFleet(t, realTool(t), map[string]string{"a.nix": `import ./sub/x.nix`, "sub/x.nix": `throw "web.hcl:12: no such thing"`, "b.nix": `"b"`, "c.nix": "\n  oops"})
 	f.host("app1", "", "a.nix")
 	f.host("app2", "", "b.nix")
-	r := f.build("app1", "app2")
+	f.host("app3", "", "c.nix")
+	r := f.build("app1", "app2", "app3")
+	if err := r["app3"].Err; err == nil || !strings.Contains(err.Error(), "at c.nix:2:3") {
+		t.Errorf("app3 names no file of the fleet: %v", err)
+	}
 	if err := r["app1"].Err; err == nil || !strings.Contains(err.Error(), "web.hcl:12: no such thing") || strings.Contains(err.Error(), "\x1b") {
 		t.Errorf("app1: %v", err)
+	}
+	if e := (*Error)(nil); !asError(r["app1"].Err, &e) || !strings.HasPrefix(e.Short(), "error: web.hcl:12: no such thing") {
+		t.Errorf("app1, short: %q", e.Short())
 	}
 	if r["app2"].Err != nil || r["app2"].Toplevel == "" {
 		t.Errorf("app2: %+v", r["app2"])

@@ -55,6 +55,24 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Short is Nix's text from its last "error:" on, without the trace above it
+// and its indentation; all of the text where there is only one.
+func (e *Error) Short() string {
+	lines := strings.Split(e.Text, "\n")
+	for i := len(lines) - 1; i > 0; i-- {
+		trimmed := strings.TrimLeft(lines[i], " ")
+		if !strings.HasPrefix(trimmed, "error:") {
+			continue
+		}
+		indent := lines[i][:len(lines[i])-len(trimmed)]
+		for n := range lines[i:] {
+			lines[i+n] = strings.TrimPrefix(lines[i+n], indent)
+		}
+		return strings.Join(lines[i:], "\n")
+	}
+	return e.Text
+}
+
 // nix is the argument list of a `nix` call: the features that we use are
 // always passed and never expected of nix.conf.
 func (t *Tool) nix(args ...string) []string {
