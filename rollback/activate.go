@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"regexp"
 	"time"
 )
 
@@ -155,6 +156,11 @@ func (h *helper) switched(ctx context.Context, run string) error {
 	return h.start(ctx, run, kindRevert)
 }
 
+// activationFailed is what STC prints when the activation script fails. It then
+// goes on, and a unit that is failed at its end, be it an old one, turns status
+// 2 into 4: the number alone would let a failed activation pass.
+var activationFailed = regexp.MustCompile(`(?m)^(Failed to run activate script|Activation script snippet '.*' failed)`)
+
 // refusedToStart says that STC did nothing: its lock was held (11), or NEW
 // needs a reboot (100). The numbers leak from other errors too, so the caller
 // looks at what runs.
@@ -174,6 +180,9 @@ func (h *helper) judgeSwitch(ctx context.Context, j *Journal, r SwitchResult) st
 	case "0":
 		return ""
 	case "4":
+		if activationFailed.MatchString(h.raw(j.log())) {
+			return "the activation script failed"
+		}
 		bad, err := h.failedAnew(ctx, j)
 		if err != nil {
 			return fmt.Sprintf("the switch says that units failed, and systemd does not say which: %v", err)

@@ -90,9 +90,12 @@ func newLabHost(t *testing.T) *labHost {
 		h.must(os.MkdirAll(h.path(d), 0o755))
 	}
 	h.write("etc/nix/nix.conf", "experimental-features = nix-command flakes\nbuild-users-group =\nsandbox = false\nsubstituters =\n")
+	for _, u := range []string{"console-getty.service", "systemd-modules-load.service"} { // a lab host has neither
+		h.must(os.Symlink("/dev/null", h.path("etc/systemd/system/"+u)))
+	}
 	self, err := os.Executable()
 	h.must(err)
-	h.shell("mkdir -p " + h.path("tmp/nixmesh/bin") + " && cp " + self + " " + h.path("tmp/nixmesh/bin/nixmesh"))
+	h.shell("mkdir -p " + h.path("srv/nixmesh/bin") + " && cp " + self + " " + h.path("srv/nixmesh/bin/nixmesh"))
 	h.helper = h.add("nixmesh")
 	return h
 }
@@ -159,13 +162,13 @@ func (h *labHost) in(stdin string, args ...string) (stdout string, code int) {
 	return strings.TrimSpace(out.String()), cmd.ProcessState.ExitCode()
 }
 
-// add puts /tmp/NAME of the host into its store.
+// add puts /srv/NAME of the host into its store.
 func (h *labHost) add(name string) string {
 	h.t.Helper()
 	if h.pid == 0 {
-		return h.chroot("nix-store", "--add", "/tmp/"+name)
+		return h.chroot("nix-store", "--add", "/srv/"+name)
 	}
-	out, code := h.in("", "nix-store", "--add", "/tmp/"+name)
+	out, code := h.in("", "nix-store", "--add", "/srv/"+name)
 	if code != 0 {
 		h.t.Fatalf("add %s: %s", name, out)
 	}
@@ -196,9 +199,9 @@ ExecStart=%s/bin/nixmesh host reconcile
 func (h *labHost) build(tl toplevel) string {
 	h.t.Helper()
 	name := "nixos-system-h1-" + tl.name
-	d := "tmp/" + name
+	d := "srv/" + name
 	h.must(os.RemoveAll(h.path(d)))
-	h.must(os.MkdirAll(h.path("tmp"), 0o1777))
+	h.must(os.MkdirAll(h.path("srv"), 0o755))
 	h.shell("cp -r testdata/host/toplevel " + h.path(d))
 	for _, f := range append(tl.flags, "nixos-version", "init-interface-version") {
 		h.write(d+"/"+f, "1")
@@ -349,6 +352,7 @@ func (h *labHost) run() string { return fmt.Sprintf("r%d-test", h.runs) }
 // open takes the lease and roots a toplevel as a new run.
 func (h *labHost) open(next string, edit ...func(*RootRequest)) string {
 	h.t.Helper()
+	h.verb(LeaseRequest{Run: h.run()}, "lease", "drop", "run")
 	h.runs++
 	run := h.run()
 	if out, code := h.verb(LeaseRequest{Run: run, Holder: "anna@laptop", Reason: "release"}, "lease", "take", "run"); code != 0 {

@@ -243,7 +243,7 @@ func (h *helper) rolledBack(ctx context.Context, j *Journal) error {
 	var left []string
 	if j.SwitchBoot == h.bootID { // the baseline is of that boot
 		var err error
-		if left, err = h.failedAnew(ctx, j); err != nil {
+		if left, err = h.leftFailed(ctx, j); err != nil {
 			h.note("list failed units: %v", err)
 		}
 	}
@@ -269,4 +269,30 @@ func (h *helper) undoneAlready(j *Journal) error {
 		return fmt.Errorf("the profile is %s", now)
 	}
 	return h.loaderIs(j, j.bootOld())
+}
+
+// leftFailed lists what is failed under OLD and was not before the switch. A
+// failed unit that only NEW had is forgotten: OLD has no file for it.
+func (h *helper) leftFailed(ctx context.Context, j *Journal) ([]string, error) {
+	var left []string
+	err := h.withSystemd(ctx, func(s Systemd) error {
+		units, err := s.List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, u := range units {
+			if !u.failed() || ofRun(u.Name, j.Run) || j.Baseline[u.Name].Active == "failed" {
+				continue
+			}
+			if u.Load == "not-found" {
+				if err := s.ResetFailed(ctx, u.Name); err != nil {
+					return err
+				}
+				continue
+			}
+			left = append(left, u.Name)
+		}
+		return nil
+	})
+	return left, err
 }

@@ -127,7 +127,9 @@ func (w *watcher) units(ctx context.Context, s *sample) error {
 		}
 	}
 	for _, b := range w.bad {
-		s.add(condition{name: b, unit: b, answer: b + " cannot be loaded by systemd (a setting in it is refused)"})
+		c := condition{name: b, unit: b, answer: b + " cannot be loaded by systemd (a setting in it is refused)"}
+		s.add(c)
+		s.hopeless = &c
 	}
 	w.last = now
 	return nil
