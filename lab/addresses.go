@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // prefixBits is the size of the networks that the lab's hosts lie in: each
@@ -93,6 +96,26 @@ func checkClash(p plan, link string) error {
 	return nil
 }
 
+// labOf names the state folder of the lab that a link belongs to, as its
+// supervisor's command line has it; "" when it cannot be told.
+func labOf(link string) string {
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return ""
+	}
+	for _, path := range lines {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it is gone
+		}
+		words := strings.Split(string(text), "\x00")
+		if words[0] == stageSupervise && len(words) > 1 && linkName(words[1]) == link {
+			return ", the one in " + words[1]
+		}
+	}
+	return ""
+}
+
 func clash(p plan, used netip.Prefix, link string) error {
 	for _, n := range p.networks {
 		if !n.Overlaps(used) {
@@ -100,7 +123,7 @@ func clash(p plan, used netip.Prefix, link string) error {
 		}
 		hint := "Give the hosts addresses of another network in nixmesh.hcl, or take " + link + " down, or run all nixmesh commands in a network namespace of their own (ip netns add lab; ip netns exec lab nixmesh lab up)"
 		if isLabLink(link) {
-			hint = "Another lab of this machine has it: run nixmesh lab down in that fleet's folder, or give the hosts addresses of another network"
+			hint = "Another lab of this machine has it" + labOf(link) + ": run nixmesh lab down there, or give the hosts addresses of another network"
 		}
 		return fmt.Errorf("the hosts' network %s clashes with %s on this machine's %s. %s", n, used, link, hint)
 	}

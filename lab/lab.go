@@ -102,14 +102,17 @@ func New(o Options) (*Lab, error) {
 	return l, nil
 }
 
-// id names the lab on this machine: eight hexadecimal digits of its folder.
-func (l *Lab) id() string {
-	sum := sha256.Sum256([]byte(l.state))
+// labID names a lab on this machine: eight hexadecimal digits of its folder.
+func labID(state string) string {
+	sum := sha256.Sum256([]byte(state))
 	return hex.EncodeToString(sum[:4])
 }
 
-// link is the name of the lab's interface on the machine.
-func (l *Lab) link() string { return "nmlab" + l.id() }
+// linkName is the name of a lab's interface on the machine.
+func linkName(state string) string { return linkPrefix + labID(state) }
+
+func (l *Lab) id() string   { return labID(l.state) }
+func (l *Lab) link() string { return linkName(l.state) }
 
 func (l *Lab) path(elem ...string) string {
 	return filepath.Join(append([]string{l.state}, elem...)...)

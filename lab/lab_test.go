@@ -256,7 +256,7 @@ func TestClash(t *testing.T) {
 	other := newTestLab(t, "a")
 	other.hosts = l.hosts
 	err := other.Up(t.Context(), nil)
-	if err == nil || !strings.Contains(err.Error(), "Another lab of this machine has it") {
+	if err == nil || !strings.Contains(err.Error(), "Another lab of this machine has it, the one in "+l.state+":") {
 		t.Errorf("two labs with the same addresses: %v", err)
 	}
 	lo := plan{networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/24")}}

@@ -12,6 +12,8 @@ import (
 )
 
 const (
+	linkPrefix = "nmlab" // the machine's end of a lab's link, with the lab's id behind it
+
 	bridge  = "lab"     // in the supervisor's network namespace
 	uplink  = "machine" // the bridge's end of the link to the machine
 	hostEnd = "eth0"    // what a host sees
@@ -37,7 +39,7 @@ func ipBatch(root string, lines ...string) error {
 }
 
 // isLabLink recognises the machine's end of a lab.
-func isLabLink(name string) bool { return strings.HasPrefix(name, "nmlab") }
+func isLabLink(name string) bool { return strings.HasPrefix(name, linkPrefix) }
 
 // connectMachine gives the machine a link into the lab's network namespace,
 // which is that of process pid. The link goes away with that namespace.
