@@ -69,7 +69,7 @@ func (ls *leases) take(ctx context.Context, l *link, what, run string, patience 
 			ls.mu.Lock()
 			ls.waited = true
 			ls.mu.Unlock()
-			ls.d.note(l.target.Name, "waiting for the lease: %v", err)
+			ls.d.note(l.target.Name, "waiting: %s", plain(l.target.Name, err))
 		}
 		select {
 		case <-ctx.Done():

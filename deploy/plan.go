@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/remote"
 	"github.com/nixmesh/nixmesh/rollback"
 )
 
@@ -149,6 +150,7 @@ func (d *Deployer) compare(s *Seen, want string, history *History, o PlanOptions
 	if s.Err != nil {
 		h.Action = ActionRefused
 		h.Problem = problemOf(s.Err)
+		d.explainKey(s.Host, s.Err, h.Problem)
 		if s.Unreachable() {
 			h.Action = ActionUnreachable
 			h.Problem.Exit = ExitUnreachable
@@ -234,6 +236,25 @@ func problemOf(err error) *Problem {
 		p.Next = nextOf(err)
 	}
 	return p
+}
+
+// explainKey recognises the key of another host of the fleet behind a wrong one.
+func (d *Deployer) explainKey(host string, err error, p *Problem) {
+	var key *remote.HostKeyError
+	if !errors.As(err, &key) {
+		return
+	}
+	for _, other := range d.Fleet.Hosts {
+		t, err := d.Target(other.Name)
+		if err != nil || other.Name == host {
+			continue
+		}
+		if print, err := remote.Fingerprint(t.HostKey); err == nil && print == key.Got {
+			p.Text = fmt.Sprintf("%s shows the host key of %s (%s), not of %s: were two addresses swapped?", key.Address, other.Name, key.Got, host)
+			p.Next = "compare the addresses in " + d.host(host).Place.String() + " and " + other.Place.String()
+			return
+		}
+	}
 }
 
 // nextOf is the advice that an error carries.

@@ -58,7 +58,7 @@ func (p *Plain) beat() {
 			for h, phase := range p.busy {
 				parts = append(parts, h+":"+string(phase))
 			}
-			p.line(p.now(), "still at it: "+strings.TrimSpace(p.step+" "+list(parts)))
+			p.line(p.now(), strings.TrimSpace("still at it "+p.step+" "+list(parts)))
 		}
 		p.mu.Unlock()
 	}

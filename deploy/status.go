@@ -62,7 +62,7 @@ func (d *Deployer) Status(ctx context.Context, hosts []string) *FleetStatus {
 		s.Hosts = append(s.Hosts, hs)
 		s.Attention = append(s.Attention, attention(hs)...)
 		if live != nil && !hs.live && hs.Release > 0 && hs.Drift == "" {
-			s.Attention = append(s.Attention, Next{Command: "nixmesh deploy", Why: fmt.Sprintf("%s: is behind, on release %d", h, hs.Release)})
+			s.Attention = append(s.Attention, Next{Command: "nixmesh deploy", Why: fmt.Sprintf("%s: runs release %d, not %d", h, hs.Release, live.Release.Number)})
 		}
 	}
 	for _, text := range history.Ignored {
