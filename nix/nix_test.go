@@ -15,7 +15,7 @@ import (
 // realTool is nix itself, or the test is skipped.
 func realTool(t *testing.T) *Tool {
 	t.Helper()
-	return &Tool{Wrap: testkit.Nix(t), Options: []string{"--offline"}}
+	return &Tool{Wrap: testkit.Nix(t, labWrap), Options: []string{"--offline"}}
 }
 
 // fleet is a folder with files, and a workspace on it.

@@ -12,14 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/nixmesh/nixmesh/internal/testkit"
 	"github.com/nixmesh/nixmesh/remote"
 	"github.com/nixmesh/nixmesh/trust"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // login is a key file and its public line.
 func login(t *testing.T) (file, public string) {

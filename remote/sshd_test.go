@@ -29,7 +29,7 @@ func dialSSHD(t *testing.T, target remote.Target) *remote.Conn {
 }
 
 func TestOpenSSHStatusAndStreams(t *testing.T) {
-	c := dialSSHD(t, testkit.SSHD(t))
+	c := dialSSHD(t, testkit.SSHD(t, labWrap))
 	for line, want := range map[string]int{"true": 0, "exit 6": 6, "kill -9 $$": 137, "no-such-program": 127} {
 		if status, err := c.Run(t.Context(), remote.Command{Line: remote.ShellLine(line)}); status != want || err != nil {
 			t.Errorf("%s: %d, %v; want %d", line, status, err, want)
@@ -47,7 +47,7 @@ func TestOpenSSHStatusAndStreams(t *testing.T) {
 }
 
 func TestOpenSSHCancelKillsTheCommand(t *testing.T) {
-	c := dialSSHD(t, testkit.SSHD(t))
+	c := dialSSHD(t, testkit.SSHD(t, labWrap))
 	mark := filepath.Join(t.TempDir(), "pid")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -79,7 +79,7 @@ func TestOpenSSHCancelKillsTheCommand(t *testing.T) {
 }
 
 func TestOpenSSHAgentServesTheKeyOfAnEncryptedFile(t *testing.T) {
-	target := testkit.SSHD(t)
+	target := testkit.SSHD(t, labWrap)
 	agentSocket := startAgent(t)
 	add := exec.Command("ssh-add", "-q", target.KeyFiles[0])
 	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+agentSocket)
@@ -142,7 +142,7 @@ func TestOpenSSHConfigIsHonoured(t *testing.T) {
 	if _, err := exec.LookPath("ssh"); err != nil {
 		t.Skip("ssh is not installed")
 	}
-	target := testkit.SSHD(t)
+	target := testkit.SSHD(t, labWrap)
 	key := target.KeyFiles[0]
 	// OpenSSH reads ~ from the password database, so the test cannot write
 	// ~/.ssh/config; a program in front of ssh adds the file.

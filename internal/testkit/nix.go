@@ -8,26 +8,41 @@ import (
 	"testing"
 )
 
-// NixEnv names a program (with arguments) that runs nix programs given as its
-// further arguments, for machines whose nix is not in PATH. Folders of the
-// test have to be visible to it at their own paths.
+// NixEnv names a program (with arguments) that runs the programs given as its
+// further arguments, nix's and sshd, for machines that have them elsewhere
+// than in PATH. The test's folders have to be visible to it at their own paths.
 const NixEnv = "NIXMESH_TEST_NIX"
 
-// Nix is a nix.Tool.Wrap for tests, nil where nix is in PATH. A machine
-// without any nix skips the test and says so.
-func Nix(t *testing.T) func(ctx context.Context, env []string, args ...string) *exec.Cmd {
+// Wrap makes the command for a program; env is the whole environment.
+type Wrap func(ctx context.Context, env []string, args ...string) *exec.Cmd
+
+// Nix is how to start a real nix without build users, sandbox and binary
+// caches: that of PATH, else the one that NixEnv names, else the lab's.
+func Nix(t *testing.T, lab func(*testing.T) Wrap) Wrap {
+	t.Helper()
+	run := program(t, "nix", lab)
+	return func(ctx context.Context, env []string, args ...string) *exec.Cmd {
+		config := "build-users-group =\nsandbox = false\nsubstituters =\nflake-registry =\n" //nolint:misspell // Nix's word
+		for _, e := range env {
+			if own, ok := strings.CutPrefix(e, "NIX_CONFIG="); ok {
+				config += own + "\n"
+			}
+		}
+		return run(ctx, append(append([]string{}, env...), "NIX_CONFIG="+config), args...)
+	}
+}
+
+// program finds a way to start a program of this name.
+func program(t *testing.T, name string, lab func(*testing.T) Wrap) Wrap {
 	t.Helper()
 	wrapper := strings.Fields(os.Getenv(NixEnv))
-	if len(wrapper) == 0 {
-		if _, err := exec.LookPath("nix"); err != nil {
-			t.Skipf("nix is not installed; %s may name a program that runs it", NixEnv)
-		}
+	if _, err := exec.LookPath(name); err != nil && len(wrapper) == 0 {
+		return lab(t)
 	}
-	config := "NIX_CONFIG=build-users-group =\nsandbox = false\nsubstituters =\nflake-registry =\n"
 	return func(ctx context.Context, env []string, args ...string) *exec.Cmd {
 		args = append(append([]string{}, wrapper...), args...)
 		c := exec.CommandContext(ctx, args[0], args[1:]...)
-		c.Env = append(append([]string{}, env...), config)
+		c.Env = env
 		return c
 	}
 }

@@ -1,10 +1,10 @@
 package testkit
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,11 +17,11 @@ import (
 
 // SSHD starts the real OpenSSH server on 127.0.0.1 for the user who runs the
 // test, and returns how to log in. The server of this machine is taken, else
-// the one that the program of NixEnv runs; a machine with neither skips the
-// test. extra are lines of sshd_config.
-func SSHD(t *testing.T, extra ...string) remote.Target {
+// the one that the program of NixEnv runs, else the lab's. extra are lines of
+// sshd_config.
+func SSHD(t *testing.T, lab func(*testing.T) Wrap, extra ...string) remote.Target {
 	t.Helper()
-	command := sshdCommand(t)
+	run, path := findSSHD(t, lab)
 	dir := t.TempDir()
 	host := saveKey(t, dir, "host")
 	saveKey(t, dir, "login")
@@ -35,7 +35,7 @@ func SSHD(t *testing.T, extra ...string) remote.Target {
 	if err := os.WriteFile(file, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(command[0], append(command[1:], "-D", "-e", "-f", file)...)
+	cmd := run(context.Background(), os.Environ(), path, "-D", "-e", "-f", file)
 	var log strings.Builder
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -57,22 +57,22 @@ func SSHD(t *testing.T, extra ...string) remote.Target {
 		KeyFiles: []string{filepath.Join(dir, "login")}, NoConfig: true}
 }
 
-func sshdCommand(t *testing.T) []string {
+func findSSHD(t *testing.T, lab func(*testing.T) Wrap) (run Wrap, path string) {
 	t.Helper()
 	for _, p := range []string{"/usr/sbin/sshd", "/run/current-system/sw/bin/sshd"} {
-		if _, err := os.Stat(p); err == nil {
-			return []string{p}
+		if _, err := os.Stat(p); err == nil && os.Getenv(NixEnv) == "" {
+			return program(t, p, lab), p
 		}
 	}
-	wrapper := strings.Fields(os.Getenv(NixEnv))
-	if len(wrapper) == 0 || os.Getuid() != 0 {
-		t.Skipf("sshd is not installed; %s may name a program that runs it (as root)", NixEnv)
+	if os.Getuid() != 0 {
+		t.Skip("sshd is not installed, and another root's can be used by root only")
 	}
+	run = program(t, "sshd", lab)
 	// sshd wants its privilege separation folder.
-	if out, err := exec.Command(wrapper[0], append(wrapper[1:], "mkdir", "-p", "/run/sshd")...).CombinedOutput(); err != nil {
+	if out, err := run(t.Context(), os.Environ(), "mkdir", "-p", "/run/sshd").CombinedOutput(); err != nil {
 		t.Skipf("prepare sshd: %v: %s", err, out)
 	}
-	return append(wrapper, "/usr/sbin/sshd")
+	return run, "/usr/sbin/sshd"
 }
 
 func saveKey(t *testing.T, dir, name string) trust.SSHKey {
