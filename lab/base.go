@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -112,6 +113,12 @@ func (c *cache) debootstrap(ctx context.Context) (string, error) {
 // run runs a long command, shows its milestones and keeps its last words for
 // the error.
 func (c *cache) run(cmd *exec.Cmd, what string) error {
+	// An orphan would go on writing into a folder that the next run clears.
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.WaitDelay = 5 * time.Second
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
 	tail := make(chan []string, 1)

@@ -165,9 +165,9 @@ func defaultSystem(boot string) (string, error) {
 // loaderValue is the value of a key in a loader's file: `key value` lines.
 func loaderValue(text, key string) string {
 	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if name == key {
-			return strings.TrimSpace(value)
+		words := strings.Fields(line)
+		if len(words) > 1 && words[0] == key {
+			return strings.Join(words[1:], " ")
 		}
 	}
 	return ""

@@ -39,7 +39,7 @@ func (h *host) hangSwitch(s *supervisor, times int) {
 	go func() {
 		defer close(ended)
 		for len(stopped) < times && sleep(ctx, hangPoll) == nil {
-			for _, pid := range h.switches() {
+			for _, pid := range h.switching() {
 				if !stopped[pid] && unix.Kill(pid, unix.SIGSTOP) == nil {
 					stopped[pid] = true
 					s.log.Info("switch hangs", "host", h.Name, "pid", pid)
@@ -59,9 +59,9 @@ func (h *host) hangSwitch(s *supervisor, times int) {
 	}
 }
 
-// switches are the processes of the host that switch it, in the supervisor's
+// switching are the processes of the host that switch it, in the supervisor's
 // numbers. What only looks (check, dry-activate) is not among them.
-func (h *host) switches() []int {
+func (h *host) switching() []int {
 	host, err := os.Readlink("/proc/" + strconv.Itoa(h.process()) + "/ns/pid")
 	if err != nil {
 		return nil // it is off
@@ -83,18 +83,22 @@ func (h *host) switches() []int {
 	return pids
 }
 
-// isSwitch reads a command line: the program, perhaps behind its interpreter
-// and the interpreter's flags, then what to do.
+// isSwitch reads a process's command line.
 func isSwitch(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || !bytes.Contains(line, []byte(switchProgram)) {
 		return false
 	}
-	words := bytes.Split(bytes.TrimSuffix(line, []byte{0}), []byte{0})
-	for i, w := range words[:min(len(words), 4)] {
-		if strings.Contains(filepath.Base(string(w)), switchProgram) {
+	return switches(strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"))
+}
+
+// switches says whether a command line switches a host: the program, perhaps
+// behind its interpreter and one flag of that, then what to do.
+func switches(words []string) bool {
+	for i, w := range words[:min(len(words), 3)] {
+		if strings.Contains(filepath.Base(w), switchProgram) {
 			return (i == 0 || isInterpreter(words[0])) && i+1 < len(words) &&
-				slices.Contains([]string{"switch", "test"}, string(words[i+1]))
+				slices.Contains([]string{"switch", "test"}, words[i+1])
 		}
 	}
 	return false
@@ -102,8 +106,8 @@ func isSwitch(pid int) bool {
 
 // isInterpreter tells a script's shell from a program that was given the path
 // as an argument, such as systemd-run.
-func isInterpreter(program []byte) bool {
-	return slices.Contains([]string{"sh", "bash", "dash", "ash", "busybox", "perl", "python3"}, filepath.Base(string(program)))
+func isInterpreter(program string) bool {
+	return slices.Contains([]string{"sh", "bash", "dash", "ash", "busybox", "perl", "python3"}, filepath.Base(program))
 }
 
 func (h *host) process() int {

@@ -35,6 +35,9 @@ func newTestLab(t testing.TB, hosts ...string) *testLab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if said, err := os.ReadFile(l.path("supervisor.log")); err == nil && bytes.Contains(said, []byte("DATA RACE")) {
+			t.Errorf("the supervisor has a race:\n%s", said)
+		}
 		if err := l.Down(context.Background()); err != nil {
 			t.Error(err)
 		}
