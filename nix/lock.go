@@ -31,13 +31,13 @@ func (w *Workspace) lockInputs(ctx context.Context) error {
 	return w.keepLock()
 }
 
-// Update moves one input, or all, to the newest that the specification
+// Update moves the inputs named, or all, to the newest that the specification
 // allows, and writes the fleet's flake.lock. Prepare has to come first.
-func (w *Workspace) Update(ctx context.Context, input string) error {
-	args := w.Tool.nix("flake", "update", "--flake", flakeURL(w.Dir))
-	if input != "" {
-		args = append(args, input)
+func (w *Workspace) Update(ctx context.Context, inputs ...string) error {
+	if _, err := os.Stat(filepath.Join(w.Dir, "flake.lock")); errors.Is(err, fs.ErrNotExist) {
+		return w.lockInputs(ctx) // a new lock has the newest of all
 	}
+	args := append(w.Tool.nix("flake", "update", "--flake", flakeURL(w.Dir)), inputs...)
 	if _, err := w.Tool.run(ctx, call{doing: "update the flake's inputs", args: args}); err != nil {
 		return err
 	}
