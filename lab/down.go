@@ -33,7 +33,7 @@ func (l *Lab) Down(ctx context.Context) error {
 			return fmt.Errorf("remove %s: %w", name, err)
 		}
 	}
-	return nil
+	return l.restoreLimits(ctx)
 }
 
 // killSupervisor kills process 1 of the lab's PID namespace, and with it every

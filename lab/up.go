@@ -55,7 +55,9 @@ func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 	}
 	running, err := l.Status(ctx)
 	if errors.Is(err, ErrNotRunning) {
-		err = l.startSupervisor(ctx, base)
+		if err = l.raiseLimits(ctx); err == nil {
+			err = l.startSupervisor(ctx, base)
+		}
 	}
 	if err != nil {
 		return err
