@@ -18,6 +18,7 @@ type bootConfig struct {
 	Name     string
 	Root     string // its root file system, mounted
 	Boot     string // its /boot, mounted
+	Console  string // its terminal
 	Address  netip.Addr
 	Networks []netip.Prefix
 }
@@ -54,7 +55,7 @@ func bootStage([]string) error {
 		return fmt.Errorf("boot: %w", err)
 	}
 	init := system + "/init"
-	env := []string{"container=" + containerName, "TERM=linux", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	env := []string{"container=" + containerName, "TERM=dumb", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	fmt.Printf("loader: booting %s\n", system)
 	if err := unix.Exec(init, []string{init}, env); err != nil {
 		return fmt.Errorf("boot %s: %w", init, err)
@@ -73,6 +74,7 @@ func mountHost(c bootConfig) error {
 	m.mount("tmpfs", in("run"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755")
 	m.bind(c.Boot, in("boot"))
 	mountDevices(&m, in)
+	m.bind(c.Console, in("dev/console"))
 	// Writable, they would be the whole machine's: a host's systemd-sysctl
 	// sets what it finds.
 	bootID, err := os.ReadFile("/proc/sys/kernel/random/uuid")
@@ -116,7 +118,6 @@ func mountDevices(m *mounts, in func(string) string) {
 	}
 	m.mount("devpts", in("dev/pts"), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
 	m.mount("tmpfs", in("dev/shm"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "")
-	m.touch(in("dev/console"))
 	for path, target := range map[string]string{
 		"ptmx": "pts/ptmx", "fd": "/proc/self/fd",
 		"stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",

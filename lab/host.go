@@ -112,18 +112,18 @@ func (h *host) boot(s *supervisor) (syscall.WaitStatus, error) {
 		return 0, err
 	}
 	defer group.Close()
-	console, err := os.OpenFile(h.path("console.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	console, err := openConsole(h.path("console.log"))
 	if err != nil {
-		return 0, fmt.Errorf("open console: %w", err)
+		return 0, err
 	}
-	defer console.Close()
+	defer console.close()
 	r, w, err := os.Pipe()
 	if err != nil {
 		return 0, fmt.Errorf("start host: %w", err)
 	}
 	defer w.Close()
 	cmd := stageCommand(context.Background(), stageBoot)
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = console, console, []*os.File{r}
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = console.line, console.line, []*os.File{r}
 	cmd.Env = []string{}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
@@ -141,7 +141,9 @@ func (h *host) boot(s *supervisor) (syscall.WaitStatus, error) {
 	h.mu.Unlock()
 	err = h.connect(s)
 	if err == nil {
-		err = json.NewEncoder(w).Encode(s.bootConfig(h))
+		config := s.bootConfig(h)
+		config.Console = console.line.Name()
+		err = json.NewEncoder(w).Encode(config)
 	}
 	if err != nil {
 		s.log.Error("connect host", "host", h.Name, "err", err)

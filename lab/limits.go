@@ -20,14 +20,21 @@ const (
 	inotifyBefore = "inotify.before"
 )
 
-// raiseLimits gives the machine room for the hosts' systemd. The last lab that
-// goes down puts it back.
-func (l *Lab) raiseLimits(ctx context.Context) error {
+// withRoom gives the machine room for the hosts' systemd and runs start, after
+// which the lab has its link. The last lab that goes down puts the limit back.
+func (l *Lab) withRoom(ctx context.Context, start func() error) error {
 	unlock, err := l.cache.lock(ctx, "limits")
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := l.raiseLimits(); err != nil {
+		return err
+	}
+	return start()
+}
+
+func (l *Lab) raiseLimits() error {
 	now, err := readLimit(inotifyLimit)
 	if err != nil || now >= inotifyWanted {
 		return err
@@ -39,7 +46,7 @@ func (l *Lab) raiseLimits(ctx context.Context) error {
 	return writeLimit(inotifyLimit, inotifyWanted)
 }
 
-// restoreLimits undoes raiseLimits when no lab is left on the machine.
+// restoreLimits undoes withRoom when no lab is left on the machine.
 func (l *Lab) restoreLimits(ctx context.Context) error {
 	unlock, err := l.cache.lock(ctx, "limits")
 	if err != nil {

@@ -55,9 +55,7 @@ func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 	}
 	running, err := l.Status(ctx)
 	if errors.Is(err, ErrNotRunning) {
-		if err = l.raiseLimits(ctx); err == nil {
-			err = l.startSupervisor(ctx, base)
-		}
+		err = l.withRoom(ctx, func() error { return l.startSupervisor(ctx, base) })
 	}
 	if err != nil {
 		return err
