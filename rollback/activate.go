@@ -201,8 +201,9 @@ func (h *helper) judgeSwitch(ctx context.Context, j *Journal, r SwitchResult) st
 	return "switch-to-configuration test ended with status " + r.Status
 }
 
-// startVerification arms timer B, enters verifying, stops timer A and starts
-// the verify unit: in this order one timer is scheduled at every moment.
+// startVerification arms timer B, enters verifying, starts the verify unit and
+// stops timer A: one timer is scheduled at every moment, and what a dying
+// process leaves undone is the least important.
 func (h *helper) startVerification(ctx context.Context, j *Journal) error {
 	deadline, err := h.arm(ctx, j.Run, timerB, j.Confirm.D()+deployerGrace)
 	if err != nil {
@@ -211,10 +212,10 @@ func (h *helper) startVerification(ctx context.Context, j *Journal) error {
 	if _, err := h.journals.change(j.Run, []Phase{PhaseActivating}, PhaseVerifying, func(j *Journal) { j.Deadline = deadline }); err != nil {
 		return err
 	}
-	if err := h.disarm(ctx, j.Run, timerA); err != nil {
-		h.note("stop timer A: %v", err) // it would only revert too late, not too early
+	if err := h.start(ctx, j.Run, kindVerify); err != nil {
+		return err // timer B reverts
 	}
-	return h.start(ctx, j.Run, kindVerify)
+	return h.disarm(ctx, j.Run, timerA) // still there, it would find a later phase or revert late
 }
 
 // joinMax lists at most n names.

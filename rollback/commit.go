@@ -252,7 +252,10 @@ func (h *helper) commitOnceMore(ctx context.Context, run, cause string) error {
 			return err
 		}
 		h.note("%s: once more", cause)
-		return h.start(ctx, run, kindCommit)
+		// Not from here when this is the unit's own ExecStopPost: its old start
+		// job is not over, and would swallow the new one. The revert unit
+		// waits for it, and starts it again.
+		return h.start(ctx, run, kindRevert)
 	}
 	return h.startUndo(ctx, run, []Phase{PhaseCommitting}, cause+" twice: "+lastLineOf(h.tail(logFile(run), 1)))
 }

@@ -52,9 +52,10 @@ type Journal struct {
 
 	Undo     bool        `json:"undo,omitempty"` // profile and loader have to go back to OLD
 	Undone   bool        `json:"undone,omitempty"`
-	Undos    int         `json:"undos,omitempty"`   // starts of the undo unit, counted by who starts it
-	Reverts  int         `json:"reverts,omitempty"` // starts of the revert
-	Failures int         `json:"failures,omitempty"`
+	Undos    int         `json:"undos,omitempty"`    // starts of the undo unit, counted by who starts it
+	Reverts  int         `json:"reverts,omitempty"`  // starts of the revert
+	Failures int         `json:"failures,omitempty"` // ends of the commit unit that were bad
+	Again    bool        `json:"again,omitempty"`    // the commit unit was started once more
 	Commit   CommitSteps `json:"commit"`
 
 	LeftFailed []string    `json:"left_failed,omitempty"`

@@ -83,10 +83,37 @@ func (h *helper) reconcileUnit(ctx context.Context, run string) error {
 	// After the fallback: timer C may still wait, but nothing of the run
 	// works any more.
 	services, err := h.activeServices(ctx, run)
-	if err != nil || len(services) > 0 {
+	if err != nil || len(services) > 0 || j.Phase != PhaseRollingBack {
 		return err
 	}
-	return h.resume(ctx, j)
+	if err := h.afterFallback(ctx, j); err != nil {
+		return err
+	}
+	if j, err = h.journals.of(run); err != nil || !j.Phase.Terminal() {
+		return err
+	}
+	return h.sweep(ctx, j, sweepWait) // finish could not start us: we run
+}
+
+// afterFallback judges what the fallback left: OLD with its sshd is the end,
+// a host that nobody can reach reboots into OLD, anything else is a person's.
+func (h *helper) afterFallback(ctx context.Context, j *Journal) error {
+	if h.current() != j.Old {
+		return h.needsOperator(ctx, j)
+	}
+	if err := h.awaitSSH(ctx, j.SSHPorts); err != nil && j.LastResort != "hold" {
+		h.note("%v: rebooting into the old system", err)
+		_, err := h.runTool(ctx, []string{j.Old}, "systemctl", "reboot", "--force")
+		return err
+	}
+	return h.rolledBack(ctx, j)
+}
+
+func (h *helper) needsOperator(ctx context.Context, j *Journal) error {
+	_, err := h.finish(ctx, j.Run, []Phase{PhaseRollingBack}, PhaseNeedsOperator, func(j *Journal) {
+		j.Reason = fmt.Sprintf("%s; the revert failed and %s still runs", j.Reason, h.current())
+	})
+	return err
 }
 
 // reconcile brings a run whose processes died to its end. While a unit or a
@@ -124,7 +151,7 @@ func (h *helper) resume(ctx context.Context, j *Journal) error {
 		if err := h.ensureUnits(ctx, j); err != nil {
 			return err
 		}
-		return h.commitOnceMore(ctx, j.Run, "the commit died")
+		return h.commitOnceMore(ctx, j.Run, "the commit died") // by way of the revert unit
 	case PhaseRollingBack:
 		return h.resumeRollback(ctx, j)
 	case PhaseRebooting:
@@ -147,10 +174,7 @@ func (h *helper) resumeRollback(ctx context.Context, j *Journal) error {
 	if j.Reverts < maxReverts {
 		return h.restart(ctx, j, kindRevert)
 	}
-	_, err := h.finish(ctx, j.Run, []Phase{PhaseRollingBack}, PhaseNeedsOperator, func(j *Journal) {
-		j.Reason = fmt.Sprintf("%s; the revert failed %d times and %s still runs", j.Reason, j.Reverts, h.current())
-	})
-	return err
+	return h.needsOperator(ctx, j)
 }
 
 // afterBoot decides after a power cut or reboot: /run is empty, what runs is

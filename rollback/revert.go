@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"time"
 )
@@ -141,21 +142,41 @@ func (j *Journal) silence() string {
 	return "the verification did not end in time"
 }
 
-// commitDied acts for timer C. Timer B may have fired in the moment before it
-// was stopped: then timer C still waits, and the commit is left alone.
+// commitDied starts the commit unit once more: after its ExecStopPost has
+// counted a failure and started us, or, for timer C, after counting it here.
+// Timer B may have fired in the moment before it was stopped: then nothing has
+// failed, timer C still waits, and the commit is left alone.
 func (h *helper) commitDied(ctx context.Context, j *Journal) error {
+	running, err := h.activating(ctx, unitName(kindCommit, j.Run))
+	if err != nil || running {
+		return err
+	}
+	if j.Failures == 1 && !j.Again {
+		if err := h.waitStopped(ctx, unitName(kindCommit, j.Run)); err != nil {
+			return err
+		}
+		if _, err := h.journals.update(j.Run, PhaseCommitting, func(j *Journal) { j.Again = true }); err != nil {
+			return err
+		}
+		return h.start(ctx, j.Run, kindCommit)
+	}
 	waiting, err := h.activeTimers(ctx, j.Run)
-	if err != nil {
+	if err != nil || slices.Contains(waiting, timerName(timerC, j.Run)) {
 		return err
 	}
-	services, err := h.activeServices(ctx, j.Run)
-	if err != nil {
+	if err := h.commitOnceMore(ctx, j.Run, "the commit died"); err != nil {
 		return err
 	}
-	if slices.Contains(waiting, timerName(timerC, j.Run)) || slices.Contains(services, unitName(kindCommit, j.Run)) {
-		return nil
+	if j, err = h.journals.of(j.Run); err != nil || j.Phase != PhaseCommitting {
+		return err
 	}
-	return h.commitOnceMore(ctx, j.Run, "the commit died")
+	return h.commitDied(ctx, j) // we are the revert unit: nobody else starts it
+}
+
+// waitStopped waits until a unit has ended its ExecStopPost: while it has not,
+// a start is swallowed by the job that is ending.
+func (h *helper) waitStopped(ctx context.Context, unit string) error {
+	return h.withSystemd(ctx, func(s Systemd) error { return s.Stop(ctx, unit) })
 }
 
 // undoFirst sends a revert that finds an undo unfinished, and not running,
@@ -167,6 +188,9 @@ func (h *helper) undoFirst(ctx context.Context, j *Journal) (bool, error) {
 	running, err := h.activating(ctx, unitName(kindUndo, j.Run))
 	if err != nil || running {
 		return false, err // its end starts us again
+	}
+	if err := h.waitStopped(ctx, unitName(kindUndo, j.Run)); err != nil {
+		return false, err
 	}
 	return false, h.restart(ctx, j, kindUndo)
 }
@@ -227,6 +251,9 @@ func (h *helper) bringOld(ctx context.Context, j *Journal) error {
 		if code != 0 && code != 4 {
 			return fmt.Errorf("revert: %s test ended with status %d", j.Old+stcPath, code)
 		}
+		if err := h.restoreTargets(ctx, j); err != nil {
+			h.note("%v", err) // sshd's banner decides
+		}
 	}
 	if now = h.current(); now != j.Old {
 		return fmt.Errorf("revert: the host runs %s, not %s", now, j.Old)
@@ -235,6 +262,30 @@ func (h *helper) bringOld(ctx context.Context, j *Journal) error {
 		return fmt.Errorf("revert: %w", err)
 	}
 	return h.rolledBack(ctx, j)
+}
+
+// restoreTargets starts the targets that were active before and are not now:
+// where NEW isolated another target, OLD's STC sees no unit that changed and
+// leaves what was stopped.
+func (h *helper) restoreTargets(ctx context.Context, j *Journal) error {
+	return h.withSystemd(ctx, func(s Systemd) error {
+		units, err := s.List(ctx)
+		if err != nil {
+			return fmt.Errorf("restore targets: %w", err)
+		}
+		active := map[string]bool{}
+		for _, u := range units {
+			active[u.Name] = u.Active == "active"
+		}
+		for name, b := range j.Baseline {
+			if path.Ext(name) == ".target" && b.Active == "active" && !active[name] {
+				if err := s.Start(ctx, name); err != nil {
+					h.note("restore targets: %v", err)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // rolledBack ends the run: rolled-back, or needs-operator where the undo did

@@ -94,7 +94,7 @@ func unitFiles(j *Journal, systemctl string) []unitFile {
 			"ExecStart=" + us(verbUndo), "ExecStopPost=" + startRevert}),
 		service(kindRevert, revertTimeout, []string{"OnFailure=" + unitName(kindFallback, j.Run)},
 			[]string{calm, "ExecStart=" + us(verbRevertRun)}),
-		fallbackUnit(j, service),
+		fallbackUnit(j, systemctl, service),
 		service(kindClose, 2*time.Minute, nil, []string{calm, "ExecStart=" + us(verbReconcile)}),
 	}
 	for _, t := range []string{timerA, timerB, timerC} {
@@ -105,7 +105,7 @@ func unitFiles(j *Journal, systemctl string) []unitFile {
 
 // fallbackUnit is OLD's STC and nothing of ours. When it fails, the host
 // reboots into OLD, unless the operator chose to hold it for a person.
-func fallbackUnit(j *Journal, service func(kind string, timeout time.Duration, unit, service []string) unitFile) unitFile {
+func fallbackUnit(j *Journal, systemctl string, service func(kind string, timeout time.Duration, unit, service []string) unitFile) unitFile {
 	unit := []string{"OnSuccess=" + unitName(kindClose, j.Run)}
 	if j.LastResort == "hold" {
 		unit = append(unit, "OnFailure="+unitName(kindClose, j.Run))
@@ -113,6 +113,8 @@ func fallbackUnit(j *Journal, service func(kind string, timeout time.Duration, u
 		unit = append(unit, "FailureAction=reboot-force")
 	}
 	body := []string{"OOMScoreAdjust=-900", "Environment=NIXOS_NO_CHECK=1", "Environment=NIXOS_INSTALL_BOOTLOADER=0",
+		// The failed revert would make OLD's STC exit 4, and the host reboot.
+		"ExecStartPre=-" + systemctl + " reset-failed " + unitName(kindRevert, j.Run),
 		"ExecStart=" + j.Old + stcPath + " test"}
 	for _, b := range j.Baseline {
 		if b.Active == "failed" { // STC says 4 when any unit is failed, and one was before us
