@@ -31,7 +31,7 @@ Linux and root. Keys, disks and consoles are in .nixmesh/lab/ of the fleet's fol
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLabUpCmd(a), newLabStatusCmd(a), newLabSSHCmd(a), newLabBreakCmd(a),
-		newLabPartitionCmd(a), newLabHealCmd(a), newLabDownCmd(a), newLabCheckCmd(a))
+		newLabPartitionCmd(a), newLabHealCmd(a), newLabDownCmd(a), newLabCheckCmd(a), newLabPrepareCmd(a))
 	return cmd
 }
 

@@ -160,6 +160,7 @@ func TestNetworkCut(t *testing.T) {
 // TestPowerCut pulls the plug in every phase. The host must come back in the
 // old system or in the new one, whole, and take the next deploy.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		phase  string
 		broken bool // the new system fails its check
@@ -185,6 +186,8 @@ func TestPowerCut(t *testing.T) {
 			f.service("web", env)
 			p := f.startDeploy("deploy", "-y")
 			seen := f.killAtPhase(t, h, c.phase)
+			until(t, 10*time.Second, "the lab sees the host dead", func() bool { return f.host("h1").State == "failed" })
+			f.lab("heal").want(t, 0) // power is back
 			r := p.wait()
 			if r.code == 0 && len(c.ends) == 1 {
 				t.Fatalf("the deploy says that all went well: %s", r)
@@ -229,6 +232,7 @@ func (f *fleet) killAtPhase(t *testing.T, h labHost, phase string) string {
 // TestDeployerKilled kills the deployer with -9 in every phase. The host
 // resolves by itself, and a new deploy takes over.
 func TestDeployerKilled(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ phase string }{{"rooted"}, {"armed"}, {"activating"}, {"verifying"}, {"committing"}} {
 		t.Run(c.phase, func(t *testing.T) {
 			t.Parallel()
