@@ -418,7 +418,7 @@ func TestRollback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := w.Execute(t.Context(), p, ExecuteOptions{Remote: true, AtOnce: true})
+		s, err := w.Execute(t.Context(), p, ExecuteOptions{Rollback: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,11 +15,11 @@ type ExecuteOptions struct {
 	Record   RecordInfo
 	Parallel int           // 0 = the rollout's
 	WaitLock time.Duration // patience with a held lease
-	// Remote says that toplevels are on the hosts already (a rollback): nothing
-	// is copied, and the values to sign are read over SSH.
-	Remote bool
-	// AtOnce runs all hosts of a wave at once, without soak (a rollback).
-	AtOnce bool
+	// Rollback says that the toplevels are proven and on the hosts already:
+	// nothing is copied, the values to sign are read over SSH, all hosts of a
+	// wave go at once and without soak, and a wave does not wait for the commits
+	// of the one before it (see cascade).
+	Rollback bool
 }
 
 // execution is one deploy under way.
@@ -61,7 +61,11 @@ func (d *Deployer) Execute(soft context.Context, p *Plan, o ExecuteOptions) (*Su
 	if !e.anyReady() || e.failures() > d.Fleet.Rollout.MaxFailed {
 		return e.summary(soft), nil
 	}
-	e.waves(soft, hard)
+	if o.Rollback {
+		e.cascade(soft, hard)
+	} else {
+		e.waves(soft, hard)
+	}
 	e.leases.drop(hard)
 	e.keep()
 	return e.summary(soft), nil
@@ -90,7 +94,7 @@ func (e *execution) open(soft, hard context.Context) error {
 		if err != nil {
 			return err
 		}
-		r := &hostRun{d: d, plan: p, link: l, id: e.id, options: e.o.Run, leases: e.leases, started: d.now(), result: newResult(p)}
+		r := e.newRun(p, l, e.id, nil)
 		e.runs[h] = r
 		if p.Action == ActionFirst {
 			continue // its helper comes with the copy
@@ -135,7 +139,7 @@ func (e *execution) prepare(soft context.Context) {
 		}
 		err := e.signed(soft, r)
 		if err == nil {
-			err = r.prepare(soft, e.o.Remote)
+			err = r.prepare(soft, e.o.Rollback)
 		}
 		switch {
 		case err == nil:
@@ -169,7 +173,7 @@ func (e *execution) prepareFailed(r *hostRun, err error) {
 // signed gets the signature of a run's toplevel: made here where it was built,
 // over values of the host's own store where it is rooted there already.
 func (e *execution) signed(ctx context.Context, r *hostRun) error {
-	if !e.o.Remote {
+	if !e.o.Rollback {
 		sigs, err := e.d.Store.SignClosure(ctx, r.plan.New)
 		r.sigs = sigs
 		return err
@@ -188,7 +192,7 @@ func (r *hostRun) signThere(ctx context.Context) error {
 }
 
 func (e *execution) width(hosts int) int {
-	if e.o.AtOnce {
+	if e.o.Rollback {
 		return max(1, hosts)
 	}
 	if e.o.Parallel > 0 {
@@ -210,7 +214,7 @@ func (e *execution) waves(soft, hard context.Context) {
 			e.onFail(hard, i)
 			break
 		}
-		if soak := e.d.Fleet.Rollout.Soak; soak > 0 && !e.o.AtOnce && i+1 < len(waves) {
+		if soak := e.d.Fleet.Rollout.Soak; soak > 0 && i+1 < len(waves) {
 			e.d.note("", "soaking for %s", soak)
 			select {
 			case <-soft.Done():
@@ -237,7 +241,7 @@ func (e *execution) wave(soft, hard context.Context, hosts []string) {
 		stop := e.stopping(soft) || e.failures() > e.d.Fleet.Rollout.MaxFailed
 		for i := 0; i < len(todo) && len(busy) < width && !stop; {
 			h := todo[i]
-			if !e.o.AtOnce && !mayStart(e.d.Fleet, ledger, h, busy) {
+			if !mayStart(e.d.Fleet, ledger, h, busy) {
 				i++
 				continue
 			}

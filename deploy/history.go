@@ -14,6 +14,9 @@ type History struct {
 	stored []*Stored
 	// Ignored says which records were left out, and why.
 	Ignored []string
+	// highest number seen, also of records that were left out: a number is
+	// never given twice.
+	highest int
 }
 
 // Verifier checks a record's SSHSIG and gives the name of the operator.
@@ -23,6 +26,9 @@ type Verifier func(body []byte, sig string) (operator string, err error)
 // signed by a known operator is left out, and so is one of another fleet.
 func (h *History) add(host, fleet string, raw rollback.Record, verify Verifier) {
 	s, err := readRecord(raw)
+	if err == nil && s.Release.Fleet == fleet {
+		h.highest = max(h.highest, s.Release.Number)
+	}
 	if err == nil && s.Release.Fleet != fleet {
 		err = fmt.Errorf("release %d is of fleet %q", s.Release.Number, s.Release.Fleet)
 	}

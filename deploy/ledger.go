@@ -14,10 +14,7 @@ import (
 // on until the leases are dropped nobody else makes a release.
 func (d *Deployer) openLedger(ctx context.Context, ls *leases, p *Plan, id string, patience time.Duration) error {
 	hosts := LedgerHosts(d.Fleet)
-	before := 0
-	if live := p.history.Live(); live != nil {
-		before = live.Release.Number
-	}
+	before := p.history.highest
 	var lastLost error
 	for _, h := range hosts {
 		s := d.seenOf(p, h)
@@ -43,7 +40,7 @@ func (d *Deployer) openLedger(ctx context.Context, ls *leases, p *Plan, id strin
 	if lastLost != nil {
 		d.note("", "a ledger host does not answer: %v", lastLost)
 	}
-	if live := p.history.Live(); live != nil && live.Release.Number != before {
+	if live := p.history.Live(); p.history.highest != before && live != nil {
 		return &Error{Exit: ExitRefused, Next: "nixmesh plan",
 			Err: fmt.Errorf("%w: release %d by %s", ErrMoved, live.Release.Number, live.Release.By)}
 	}

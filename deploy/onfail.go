@@ -62,8 +62,7 @@ func (e *execution) undo(ctx context.Context, r *hostRun) HostResult {
 	facts.Current, facts.Profile = r.plan.New, r.plan.New
 	now.Facts = &facts
 	p := &HostPlan{Host: r.plan.Host, Action: ActionChange, Old: r.plan.New, New: r.plan.Old, Generation: done.Gen, Release: e.plan.Number, seen: &now}
-	back := &hostRun{d: e.d, plan: p, link: r.link, id: newRun(e.plan.Number), stored: belongs, options: r.options, leases: e.leases,
-		started: e.d.now(), result: newResult(p)}
+	back := e.newRun(p, r.link, newRun(e.plan.Number), belongs)
 	fail := func(err error) HostResult {
 		back.fail("go back: "+plain(p.Host, err), nil)
 		done.Reason = "deployed, and could not be brought back: " + plain(p.Host, err)

@@ -73,7 +73,8 @@ type HostPlan struct {
 	OldVersion string          `json:"nixmesh_was,omitempty"`
 	NewVersion string          `json:"nixmesh,omitempty"`
 
-	seen *Seen
+	seen  *Seen
+	facts *hostfacts.Facts // host.json of New, nil where it was not read
 }
 
 // Problem is why a host takes no part.
@@ -103,10 +104,9 @@ func (d *Deployer) Plan(ctx context.Context, want Toplevels, o PlanOptions) (*Pl
 }
 
 func (d *Deployer) planFrom(ctx context.Context, want Toplevels, o PlanOptions, seen map[string]*Seen, history *History) (*Plan, error) {
-	p := &Plan{Schema: PlanSchema, Fleet: d.Fleet.Name, Kind: ReleaseSystem, Number: 1, Total: len(d.Fleet.Hosts),
+	p := &Plan{Schema: PlanSchema, Fleet: d.Fleet.Name, Kind: ReleaseSystem, Number: history.highest + 1, Total: len(d.Fleet.Hosts),
 		history: history, carried: map[string]string{}}
 	if live := history.Live(); live != nil {
-		p.Number = live.Release.Number + 1
 		p.Live = &LiveInfo{Number: live.Release.Number, Restores: live.Release.Restores, By: live.Release.By,
 			Time: live.Release.Time, Complete: live.Complete()}
 	}
@@ -277,14 +277,14 @@ func (d *Deployer) detail(ctx context.Context, h *HostPlan) {
 		return
 	}
 	if facts, err := readFacts(ctx, d.Store.Shell, h.New); err == nil {
-		h.NewVersion = facts.Nixmesh.Version
+		h.facts, h.NewVersion = facts, facts.Nixmesh.Version
 		if clash := uidClash(h.seen.Facts.Users, facts); clash != "" {
 			h.refuse(ExitRefused, "NixOS never renumbers a user: free the number on the host, or choose another one in nixmesh.lock", "%s", clash)
 			return
 		}
 	}
 	l, err := d.link(h.Host)
-	if err != nil {
+	if err != nil || h.Action == ActionFirst {
 		return
 	}
 	d.diff(ctx, h, l.shell, d.Store.Shell)

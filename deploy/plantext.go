@@ -3,9 +3,11 @@ package deploy
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/nixmesh/nixmesh/hostfacts"
 	"github.com/nixmesh/nixmesh/internal/term"
 )
 
@@ -60,11 +62,8 @@ func writeHost(w io.Writer, h *HostPlan, s term.Style, width int) {
 		}
 		return
 	case ActionFirst:
-		version := h.seen.Facts.Extra["nixos-version"]
-		if version != "" {
-			version = " " + version
-		}
-		fmt.Fprintf(w, "%s   NixOS%s, no nixmesh yet. Copy as %s, no signature needed this once.\n", name, version, h.seen.User)
+		writeFirst(w, h, name, strings.Repeat(" ", width))
+		return
 	default:
 		fmt.Fprintf(w, "%s   %s%s\n", name, counts(h.Units), size(h))
 	}
@@ -74,11 +73,42 @@ func writeHost(w io.Writer, h *HostPlan, s term.Style, width int) {
 	if h.OldVersion != "" && h.NewVersion != "" && h.OldVersion != h.NewVersion {
 		fmt.Fprintf(w, "  nixmesh %s -> %s\n", h.OldVersion, h.NewVersion)
 	}
-	if h.Action == ActionFirst {
-		return
-	}
 	writePackages(w, h.Packages, s)
 	writeUnits(w, h.Units)
+}
+
+// writeFirst tells what first contact means: what is there, and what is new.
+func writeFirst(w io.Writer, h *HostPlan, name, indent string) {
+	version := h.seen.Facts.Extra["nixos-version"]
+	if version != "" {
+		version = " " + version
+	}
+	fmt.Fprintf(w, "%s   NixOS%s, no nixmesh yet. Copy as %s, no signature needed this once.\n", name, version, h.seen.User)
+	if f := h.facts; f != nil {
+		var people, keys []string
+		for _, o := range f.Operators {
+			people = append(people, o.Name)
+			if key, _, _ := strings.Cut(o.NixKey, ":"); key != "" {
+				keys = append(keys, key)
+			}
+		}
+		fmt.Fprintf(w, "%s   New: user deploy (keys of %s), one sudo rule, trusted key %s%s\n", indent,
+			strings.Join(people, ", "), strings.Join(keys, ", "), serviceText(f))
+	}
+}
+
+// serviceText is ", services api web".
+func serviceText(f *hostfacts.Facts) string {
+	var names []string
+	for _, i := range f.Instances {
+		if !slices.Contains(names, i.Service) {
+			names = append(names, i.Service)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", services " + strings.Join(names, " ")
 }
 
 // plural is "1 start" or "3 starts".

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 )
 
 // RollbackOptions choose what a rollback brings back.
@@ -44,6 +46,7 @@ func (d *Deployer) PlanRollback(ctx context.Context, o RollbackOptions) (*Plan, 
 		p.Restores = target.Release.Restores
 	}
 	p.Waves = backwards(p.Waves)
+	slices.Reverse(p.Hosts)
 	each(asked, inspectWidth, func(h string) { d.unitsThere(ctx, p, h) })
 	return p, nil
 }
@@ -65,6 +68,38 @@ func rollbackTarget(history *History, to int) (*Stored, error) {
 	}
 	return nil, &Error{Exit: ExitRefused, Next: "nixmesh release list, then nixmesh rollback --to N",
 		Err: fmt.Errorf("no complete release before release %d is kept", live.Release.Number)}
+}
+
+// RollbackSettle is how long units and checks have to hold in a rollback: its
+// systems have proved themselves before, and it is for when things burn.
+const RollbackSettle = time.Second
+
+// cascade switches the hosts of a rollback, the last wave first. A wave starts
+// when every host of the one before it has armed: from there each resolves by
+// itself, and waiting for proof in turn would cost seconds a wave when things
+// burn. A failure starts no further wave.
+func (e *execution) cascade(soft, hard context.Context) {
+	var under sync.WaitGroup
+	defer under.Wait()
+	for i, w := range e.plan.Waves {
+		if e.failures() > e.d.Fleet.Rollout.MaxFailed {
+			e.stop("a host failed")
+		}
+		if e.stopping(soft) {
+			return
+		}
+		e.d.emit(Event{Kind: KindWave, Wave: i + 1, Waves: len(e.plan.Waves), Detail: w.Name, Hosts: w.Hosts, Number: e.plan.Number})
+		for _, h := range w.Hosts {
+			if e.result(h) == nil {
+				under.Go(func() { e.set(e.runs[h].perform(hard)) })
+			}
+		}
+		for _, h := range w.Hosts {
+			if e.result(h) == nil {
+				<-e.runs[h].armed
+			}
+		}
+	}
 }
 
 // unitsThere compares the units of both systems in the host's own store.

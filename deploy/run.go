@@ -30,7 +30,11 @@ type hostRun struct {
 	phase   Phase         // column that is under way
 	since   time.Time
 	failed  sync.Once // the failure is told once
-	result  HostResult
+	// armed is closed when the host has taken over (armed, and activating) or
+	// the run is over before that.
+	armed     chan struct{}
+	armedOnce sync.Once
+	result    HostResult
 }
 
 // RunOptions are what one deploy may change about each run.
@@ -45,7 +49,16 @@ type RunOptions struct {
 	Hold func(ctx context.Context, host string)
 }
 
-// begin and end tell the columns.
+// newRun makes the attempt of id for one host.
+func (e *execution) newRun(p *HostPlan, l *link, id string, s *Stored) *hostRun {
+	return &hostRun{d: e.d, plan: p, link: l, id: id, stored: s, options: e.o.Run, leases: e.leases,
+		started: e.d.now(), armed: make(chan struct{}), result: newResult(p)}
+}
+
+// tookOver lets the next wave of a rollback start.
+func (r *hostRun) tookOver() { r.armedOnce.Do(func() { close(r.armed) }) }
+
+// begin and ok tell the columns.
 func (r *hostRun) begin(p Phase) {
 	r.phase, r.since = p, r.d.now()
 	r.d.emit(Event{Kind: KindHost, Host: r.plan.Host, Phase: p, State: StateStart})
@@ -69,6 +82,7 @@ func (r *hostRun) fail(reason string, log []string) {
 
 // finish writes the end of the run.
 func (r *hostRun) finish(end End, reason string) HostResult {
+	r.tookOver()
 	r.result.End, r.result.Reason = end, reason
 	r.result.Took = took(r.d.now().Sub(r.started) - r.waited)
 	res := r.result
@@ -163,6 +177,7 @@ func (r *hostRun) perform(ctx context.Context) HostResult {
 		}
 		return r.finish(EndFailed, plain(r.plan.Host, err))
 	}
+	r.tookOver()
 	return r.follow(ctx)
 }
 

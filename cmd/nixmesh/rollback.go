@@ -82,8 +82,8 @@ func runRollback(ctx context.Context, a *app, args []string, o rollbackOptions) 
 	if err := a.confirm(fmt.Sprintf("Roll back %s?", counted(changing, "host"))); err != nil {
 		return err
 	}
-	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{Remote: true, AtOnce: true, WaitLock: o.waitLock,
-		Run:    deploy.RunOptions{Accept: o.accept, Keep: f.spec.KeepReleases},
+	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{Rollback: true, WaitLock: o.waitLock,
+		Run:    deploy.RunOptions{Settle: deploy.RollbackSettle, Accept: o.accept, Keep: f.spec.KeepReleases},
 		Record: f.recordInfo(ctx, o.message, o.accept)})
 	u.end()
 	if err != nil {

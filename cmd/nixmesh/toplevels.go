@@ -49,6 +49,7 @@ type built struct {
 // build compiles the fleet and builds the toplevels of hosts. The note says
 // what a person has to do with the lock.
 func (f *fleet) build(ctx context.Context, hosts []string, locked bool, events deploy.Sink) (*built, error) {
+	f.printDiagnostics(f.warnings, f.hcl)
 	note, err := f.allocate(locked)
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func buildEvent(events deploy.Sink, e nix.Event) {
 }
 
 func collect(results map[string]nix.Result) *built {
-	b := &built{toplevels: deploy.Toplevels{}, failed: map[string]error{}}
+	b := &built{toplevels: deploy.Toplevels{}, evaluated: []string{}, failed: map[string]error{}}
 	for _, h := range slices.Sorted(maps.Keys(results)) {
 		r := results[h]
 		if r.Err != nil {

@@ -32,6 +32,8 @@ type fleet struct {
 	lab  *lab.Lab          // nil outside the lab
 	op   *lab.Operator     // of the lab, nil outside
 	tool *nix.Tool
+
+	warnings spec.Diagnostics // of the spec, for commands that build
 }
 
 // openFleet loads the fleet for a command that reaches hosts: diagnostics go to
@@ -58,11 +60,11 @@ func (a *app) openFleet() (*fleet, error) {
 		f.lock, bad = spec.ReadLock(l.Dir)
 		found = append(found, bad...)
 	}
-	a.printDiagnostics(found, l.Files)
 	if found.HasErrors() {
+		a.printDiagnostics(found, l.Files)
 		return nil, diagnosticsExit(found)
 	}
-	f.spec, f.hcl = l.Fleet, l.Files
+	f.spec, f.hcl, f.warnings = l.Fleet, l.Files, found
 	return f, nil
 }
 
