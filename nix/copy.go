@@ -9,19 +9,37 @@ import (
 	"time"
 )
 
-// OrphanCleanup is the shell script to run on a host, as the user that copies,
-// before each copy: it kills this user's `nix-daemon --stdio` processes whose
-// connection is gone (their parent is PID 1). Such an orphan waits for ever,
-// ignores SIGTERM, and holds the lock of the path that was being copied, so
-// that every later copy of it hangs without a word.
-const OrphanCleanup = `for p in /proc/[0-9]*; do
+// DaemonCommand is what the bridge runs on a host: nix-daemon on stdio, marked
+// in its environment as one of nixmesh's copies.
+const DaemonCommand = "env NIXMESH_COPY=1 nix-daemon --stdio"
+
+// OrphanCleanup is the shell script to run on a host before each copy, under
+// the lease and as the user that copies. It kills this user's `nix-daemon
+// --stdio` processes that
+//   - are marked as a copy of nixmesh: who holds the lease is the only one who
+//     copies, so they are of a connection that died without the host's sshd
+//     having noticed, which may take it two hours; or
+//   - lost their connection (their parent, or their shell's, is PID 1).
+//
+// Such a process waits for ever, ignores SIGTERM, and holds the lock of the
+// path that was being copied, so that every later copy of it hangs without a
+// word.
+const OrphanCleanup = `parent() {
+  while read -r k v; do case $k in PPid:) echo "$v" ;; esac; done < "/proc/$1/status"
+}
+daemon() {
+  case "$(tr '\000' ' ' < "/proc/$1/cmdline")" in *'nix-daemon --stdio ') return 0 ;; esac
+  return 1
+}
+for p in /proc/[0-9]*; do
   [ -O "$p" ] || continue
-  c=$(tr '\000' ' ' < "$p/cmdline") 2>/dev/null || continue
-  case $c in *"nix-daemon --stdio "*) ;; *) continue ;; esac
-  case $c in sh\ *|*/sh\ *|bash\ *|*/bash\ *) continue ;; esac
-  while read -r k v; do
-    case $k in PPid:) [ "$v" = 1 ] && kill -KILL "${p#/proc/}" ;; esac
-  done < "$p/status"
+  p=${p#/proc/}
+  daemon "$p" || continue
+  up=$(parent "$p")
+  daemon "$up" && up=$(parent "$up")
+  if [ "$up" = 1 ] || tr '\000' '\n' < "/proc/$p/environ" | grep -q '^NIXMESH_COPY='; then
+    kill -KILL "$p"
+  fi
 done 2>/dev/null
 true`
 
