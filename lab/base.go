@@ -68,8 +68,10 @@ func (c *cache) base(ctx context.Context) (string, error) {
 		if err := c.run(cmd, "configure base image"); err != nil {
 			return err
 		}
-		if out, err := output(exec.CommandContext(ctx, "chroot", dir, "dpkg", "--audit")); err != nil || out != "" {
-			return fmt.Errorf("configure base image: packages are left unconfigured (%v)\n%s", err, out)
+		if out, err := output(exec.CommandContext(ctx, "chroot", dir, "dpkg", "--audit")); err != nil {
+			return fmt.Errorf("check base image: %w", err)
+		} else if out != "" {
+			return fmt.Errorf("check base image: packages are left unconfigured\n%s", out)
 		}
 		if err := finishBase(dir); err != nil {
 			return fmt.Errorf("finish base image: %w", err)
@@ -133,11 +135,11 @@ func (c *cache) run(cmd *exec.Cmd, what string) error {
 				c.log("  " + strings.TrimPrefix(line, "I: "))
 			}
 		}
-		io.Copy(io.Discard, r) // a line too long for the scanner
+		_, _ = io.Copy(io.Discard, r) // a line too long for the scanner
 		tail <- last
 	}()
 	err := cmd.Run()
-	w.Close()
+	_ = w.Close() // never fails
 	last := <-tail
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", what, err, strings.Join(last, "\n"))

@@ -45,7 +45,7 @@ func startRelay(left, right string, delay time.Duration) (*relay, error) {
 		return nil, err
 	}
 	if r.right, err = packetSocket(right); err != nil {
-		unix.Close(r.left)
+		_ = unix.Close(r.left)
 		return nil, err
 	}
 	r.carry(r.left, r.right)
@@ -74,7 +74,7 @@ func packetSocket(name string) (int, error) {
 		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: allProtocols & 0xffff, Ifindex: i.Index}),
 	)
 	if err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return 0, fmt.Errorf("open interface %s: %w", name, err)
 	}
 	return fd, nil
@@ -126,8 +126,8 @@ func (r *relay) isClosed() bool {
 func (r *relay) close() {
 	close(r.closed)
 	r.ended.Wait()
-	unix.Close(r.left)
-	unix.Close(r.right)
+	_ = unix.Close(r.left)
+	_ = unix.Close(r.right)
 }
 
 // slow delays the host's packets from now on: its cable goes through a relay.

@@ -94,7 +94,7 @@ func enterStage(args []string) error {
 	m.bind(store, filepath.Join(root, "nix"))
 	for _, name := range []string{"/etc/resolv.conf", "/etc/hosts"} {
 		if _, err := os.Stat(name); err == nil {
-			os.Remove(filepath.Join(root, name))
+			_ = os.Remove(filepath.Join(root, name))
 			m.bind(name, filepath.Join(root, name))
 		}
 	}
