@@ -90,9 +90,6 @@ type CommitSteps struct {
 	Root    bool `json:"root,omitempty"`
 }
 
-// newerSchema says that a later version of nixmesh wrote this journal.
-func (j *Journal) newerSchema() bool { return j.Schema != JournalSchema }
-
 // enter sets the phase and notes when.
 func (j *Journal) enter(p Phase, bootID string, at float64) {
 	j.Phase, j.BootID = p, bootID
@@ -113,52 +110,47 @@ func (j *Journal) log() string { return logFile(j.Run) }
 
 func logFile(run string) string { return path.Join(logDir, run+".log") }
 
-// decodeJournal reads a journal of any version. It fails only where the core
-// is not readable.
+// decodeJournal reads a journal of any version, field by field: one whose shape
+// this version does not know is kept beside. It fails only where the core is
+// not readable.
 func decodeJournal(b []byte) (*Journal, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(b, &fields); err != nil {
 		return nil, fmt.Errorf("decode journal: %w", err)
 	}
 	j := &Journal{}
-	if err := json.Unmarshal(b, j); err != nil {
-		if j, err = decodeCore(b); err != nil {
-			return nil, err
+	for name, raw := range fields {
+		one, err := json.Marshal(map[string]json.RawMessage{name: raw})
+		if err != nil {
+			return nil, fmt.Errorf("decode journal: %w", err)
 		}
+		was := *j
+		if err := json.Unmarshal(one, j); err != nil {
+			*j = was // a shape of a newer version: kept as it is
+			j.keep(name, raw)
+		}
+	}
+	if j.Run == "" || j.Phase == PhaseNone {
+		return nil, fmt.Errorf("decode journal: it names no run or no phase")
 	}
 	known, err := fieldsOf(j)
 	if err != nil {
 		return nil, err
 	}
-	for name := range fields {
+	for name, raw := range fields {
 		if _, ok := known[name]; !ok {
-			if j.unknown == nil {
-				j.unknown = map[string]json.RawMessage{}
-			}
-			j.unknown[name] = fields[name]
+			j.keep(name, raw)
 		}
 	}
 	return j, nil
 }
 
-// decodeCore reads the fields that never change, for a journal whose other
-// fields have types that this version does not know.
-func decodeCore(b []byte) (*Journal, error) {
-	var core struct {
-		Schema   string  `json:"schema"`
-		Run      string  `json:"run"`
-		Phase    Phase   `json:"phase"`
-		Old      string  `json:"old"`
-		New      string  `json:"new"`
-		BootID   string  `json:"boot_id"`
-		Deadline float64 `json:"deadline"`
-		Helper   string  `json:"helper"`
+// keep remembers a field that this version cannot read.
+func (j *Journal) keep(name string, raw json.RawMessage) {
+	if j.unknown == nil {
+		j.unknown = map[string]json.RawMessage{}
 	}
-	if err := json.Unmarshal(b, &core); err != nil {
-		return nil, fmt.Errorf("decode core of journal: %w", err)
-	}
-	return &Journal{Schema: core.Schema, Run: core.Run, Phase: core.Phase, Old: core.Old, New: core.New,
-		BootID: core.BootID, Deadline: core.Deadline, Helper: core.Helper}, nil
+	j.unknown[name] = raw
 }
 
 // encode writes the journal with the unknown fields it was read with.

@@ -298,6 +298,9 @@ func (h *labHost) console() string {
 
 func (h *labHost) remove() {
 	if h.t.Failed() && h.pid != 0 {
+		h.in("", "pkill", "-QUIT", "-x", "nixmesh") // where does it hang?
+		out, _ := h.in("", "sh", "-c", "sleep 0.5; systemctl list-units --all --no-legend 'nixmesh-*'; systemctl list-jobs; ps ax -o pid,etime,args | grep -v '\\['")
+		h.t.Logf("journal: %+v\n%s", h.journal().Times, out)
 		if b, err := os.ReadFile(h.path(logDir + "/" + h.run() + ".log")); err == nil {
 			h.t.Logf("log of the run:\n%s", b)
 		}

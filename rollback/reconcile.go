@@ -66,13 +66,13 @@ func (h *helper) resolved(name string) string {
 func (h *helper) reconcileUnit(ctx context.Context, run string) error {
 	j, err := h.journals.load()
 	if errors.Is(err, errNoRun) {
-		return nil
+		return h.removeOrphans("")
 	}
 	if err != nil {
 		return err
 	}
 	if run == "" {
-		return h.reconcile(ctx, j)
+		return errors.Join(h.reconcile(ctx, j), h.removeOrphans(j.Run))
 	}
 	if j.Run != run {
 		return h.sweep(ctx, &Journal{Run: run, Phase: PhaseFailed}, sweepWait)
@@ -198,7 +198,7 @@ func (h *helper) afterBoot(ctx context.Context, j *Journal) error {
 		}
 		return h.startUndo(ctx, j.Run, []Phase{PhaseCommitting}, "the host rebooted in the middle of the commit, into "+h.nameOf(j, running))
 	case PhaseRollingBack:
-		if j.Undo && !j.Undone && j.Undos < maxUndos {
+		if j.Undo && !j.Undone {
 			return h.restart(ctx, j, kindUndo)
 		}
 		if running == j.New {
@@ -271,6 +271,9 @@ func (h *helper) restart(ctx context.Context, j *Journal, kind string) error {
 		h.note("set timer C: %v", err)
 	}
 	if _, err := h.journals.update(j.Run, j.Phase, func(j *Journal) {
+		if j.BootID != h.bootID { // a power cut is no failure of the undo
+			j.Undos, j.Reverts = 0, 0
+		}
 		j.Deadline, j.BootID = deadline, h.bootID
 		if kind == kindUndo {
 			j.Undos++

@@ -51,6 +51,9 @@ func (h *helper) openRun(ctx context.Context, run string, req RootRequest) (*Jou
 	if err := h.mayOpen(before, run, req); err != nil {
 		return nil, err
 	}
+	if err := h.removeOrphans(run); err != nil {
+		return nil, err
+	}
 	old := h.current()
 	profile, generation := h.profile()
 	if err := h.sameAsPlanned(req, old, profile); err != nil {

@@ -224,3 +224,26 @@ func (h *helper) removeRunRoots(run string) error {
 	}
 	return nil
 }
+
+// removeOrphans removes the roots of runs that never came to a journal: the
+// power went in the middle of root. Only for callers that no other root can
+// run beside: the boot, and root itself under its lease.
+func (h *helper) removeOrphans(keep string) error {
+	names, err := h.Files.ReadDir(gcrootsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read roots: %w", err)
+	}
+	for _, n := range names {
+		run, ok := strings.CutPrefix(n, "run-")
+		if !ok || run == keep {
+			continue
+		}
+		if err := h.removeRunRoots(run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
