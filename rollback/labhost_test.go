@@ -248,7 +248,7 @@ func (h *labHost) boot() {
 	console, err := os.OpenFile(filepath.Join(h.dir, "console.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	h.must(err)
 	defer console.Close()
-	h.cmd = exec.Command("unshare", "-m", "-u", "-i", "-p", "-n", "-C", "--fork", "--kill-child", "bash", "testdata/host/boot.sh", h.path(""))
+	h.cmd = exec.Command("unshare", "-m", "bash", "testdata/host/power.sh", h.dir)
 	h.cmd.Stdout, h.cmd.Stderr = console, console
 	h.must(h.cmd.Start())
 	h.down = make(chan error, 1)
@@ -311,6 +311,12 @@ func (h *labHost) remove() {
 		case <-h.down:
 		case <-time.After(10 * time.Second):
 		}
+	}
+	for range 20 { // its processes are dying
+		if exec.Command("unshare", "-m", "bash", "testdata/host/power.sh", h.dir, "off").Run() == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	for range 50 {
 		if err := syscall.Unmount(h.path(""), syscall.MNT_DETACH); err == nil || err == syscall.EINVAL {

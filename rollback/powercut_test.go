@@ -140,8 +140,8 @@ func cutAt(t *testing.T, arrange func(*simHost), at int, kind cut) (recoveries i
 	if err := s.check(); err != nil {
 		t.Fatalf("cut at %d, %s: %v", at, kind, err)
 	}
-	// Every third change of the recovery, each time another third.
-	for again := 1 + at%3; again <= s.disk.ops; again += 3 {
+	// Every seventh change of the recovery, each time another seventh.
+	for again := 1 + at%7; again <= s.disk.ops; again += 7 {
 		s := begin()
 		s.disk.cutAt = again
 		if !s.survive(s.recover) {
