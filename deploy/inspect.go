@@ -34,8 +34,9 @@ func (s *Seen) Unreachable() bool {
 		return false
 	}
 	var key *remote.HostKeyError
+	var auth *remote.AuthError
 	var l *LostError
-	return errors.As(s.Err, &l) && !errors.As(s.Err, &key) && !errors.Is(s.Err, remote.ErrNoPin)
+	return errors.As(s.Err, &l) && !errors.As(s.Err, &key) && !errors.As(s.Err, &auth) && !errors.Is(s.Err, remote.ErrNoPin)
 }
 
 // Inspect asks hosts, in parallel, what they are and run, and collects the

@@ -116,6 +116,9 @@ func (l *Live) Event(e Event) {
 			r.end = "done          " + term.Span(e.Result.Took.D())
 		}
 	}
+	if e.State == StateProgress {
+		return // the next tick draws it: copies tell their progress often
+	}
 	l.draw(above)
 }
 

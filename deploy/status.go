@@ -42,7 +42,8 @@ type HostStatus struct {
 	LogTail    []string             `json:"log_tail,omitempty"`
 	Drift      string               `json:"drift,omitempty"`
 
-	live bool // runs what the live release says
+	next string // advice on Error
+	live bool   // runs what the live release says
 }
 
 // Status asks hosts what they run. Hosts that do not answer are part of it.
@@ -84,7 +85,7 @@ func (d *Deployer) hostStatus(seen *Seen, history *History) HostStatus {
 		hs.State, hs.Toplevel, hs.Generation = "no nixmesh", seen.Facts.Current, seen.Facts.ProfileGeneration
 		return hs
 	case seen.Err != nil:
-		hs.State, hs.Error = "refused", seen.Err.Error()
+		hs.State, hs.Error, hs.next = "refused", seen.Err.Error(), nextOf(seen.Err)
 		return hs
 	}
 	st, f := seen.Status, seen.Facts
@@ -109,7 +110,7 @@ func attention(h HostStatus) []Next {
 	}
 	switch {
 	case h.Error != "":
-		add("", "%s", strings.TrimPrefix(h.Error, h.Host+": "))
+		add(h.next, "%s", strings.TrimPrefix(h.Error, h.Host+": "))
 	case h.Phase == rollback.PhaseNeedsOperator:
 		add("nixmesh status "+h.Host, "the last run left it in neither state: %s", h.Reason)
 	case h.Phase != "" && !h.Phase.Terminal():
@@ -177,7 +178,7 @@ func WriteStatus(w io.Writer, s *FleetStatus, style term.Style, now time.Time) {
 		if a.Command == "" {
 			fmt.Fprintf(w, "  %s\n", a.Why)
 		} else {
-			fmt.Fprintf(w, "  %s   %s\n", a.Why, a.Command)
+			fmt.Fprintf(w, "  %s\n    %s\n", a.Why, a.Command)
 		}
 	}
 }

@@ -178,11 +178,20 @@ func (f *fleet) deployer(ctx context.Context, events deploy.Sink) (*deploy.Deplo
 		Dial:   f.dial,
 		Target: f.target,
 		Verify: keys.verify, Sign: keys.sign, SignNix: keys.signNix,
-		Local:  deploy.LocalLedger{Dir: f.state("releases")},
+		Local:  f.localLedger(),
 		Events: events, Operator: keys.name(ctx), Holder: keys.name(ctx) + "@" + hostname(), Version: version,
 		FirstUser: "root", FirstAny: f.lab != nil, Now: f.now,
 	}
 	return d, nil
+}
+
+// localLedger is the copy of the releases on this machine. The lab has none:
+// its hosts are new after each `lab up`, and their numbers begin anew.
+func (f *fleet) localLedger() deploy.LocalLedger {
+	if f.lab != nil {
+		return deploy.LocalLedger{}
+	}
+	return deploy.LocalLedger{Dir: f.state("releases")}
 }
 
 func (f *fleet) dial(ctx context.Context, t remote.Target) (remote.Host, error) {
