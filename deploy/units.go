@@ -117,7 +117,7 @@ func diffUnits(old, new map[string]unitFile) UnitChanges {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(old)) {
-		if _, still := new[name]; !still && startable(name, old[name]) && flag(old[name], "Unit", "X-StopOnRemoval", true) {
+		if _, still := new[name]; !still && startable(name, old[name]) && isSet(old[name], "Unit", "X-StopOnRemoval", true) {
 			c.Stop = append(c.Stop, name)
 		}
 	}
@@ -137,10 +137,10 @@ func changeOf(name string, o, n unitFile) string {
 		return ""
 	case name == "-.mount" || name == "nix.mount" || onlyReloads(o, n):
 		return "reload"
-	case flag(n, "Unit", "X-ReloadIfChanged", false) || flag(n, "Service", "X-ReloadIfChanged", false):
+	case isSet(n, "Unit", "X-ReloadIfChanged", false) || isSet(n, "Service", "X-ReloadIfChanged", false):
 		return "reload"
-	case !flag(n, "Unit", "X-RestartIfChanged", true) || !flag(n, "Service", "X-RestartIfChanged", true),
-		flag(n, "Unit", "RefuseManualStop", false), flag(n, "Unit", "X-OnlyManualStart", false):
+	case !isSet(n, "Unit", "X-RestartIfChanged", true) || !isSet(n, "Service", "X-RestartIfChanged", true),
+		isSet(n, "Unit", "RefuseManualStop", false), isSet(n, "Unit", "X-OnlyManualStart", false):
 		return "unseen"
 	}
 	return "restart"
@@ -149,11 +149,11 @@ func changeOf(name string, o, n unitFile) string {
 // startable says whether a unit that appears or goes is worth a line: templates
 // are nothing by themselves.
 func startable(name string, u unitFile) bool {
-	return !strings.Contains(name, "@.") && !flag(u, "Unit", "X-OnlyManualStart", false) &&
+	return !strings.Contains(name, "@.") && !isSet(u, "Unit", "X-OnlyManualStart", false) &&
 		(strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".timer") || strings.HasSuffix(name, ".socket") || strings.HasSuffix(name, ".mount"))
 }
 
-func flag(u unitFile, section, key string, def bool) bool {
+func isSet(u unitFile, section, key string, def bool) bool {
 	v := u[section][key]
 	if len(v) == 0 {
 		return def

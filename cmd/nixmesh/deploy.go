@@ -123,6 +123,7 @@ func (f *fleet) deployOnce(ctx context.Context, d *deploy.Deployer, u *ui, o dep
 		Record: f.recordInfo(ctx, o.message, o.accept), Parallel: o.parallel, WaitLock: o.waitLock,
 	})
 	if err != nil {
+		u.pause()
 		return err
 	}
 	u.end()

@@ -85,10 +85,11 @@ func runRollback(ctx context.Context, a *app, args []string, o rollbackOptions) 
 	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{Rollback: true, WaitLock: o.waitLock,
 		Run:    deploy.RunOptions{Settle: deploy.RollbackSettle, Accept: o.accept, Keep: f.spec.KeepReleases},
 		Record: f.recordInfo(ctx, o.message, o.accept)})
-	u.end()
 	if err != nil {
+		u.pause()
 		return failed(err)
 	}
+	u.end()
 	deploy.WriteSummary(u.text(), s, u.style)
 	return exit(s.Exit)
 }
