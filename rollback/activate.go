@@ -2,6 +2,7 @@ package rollback
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -32,8 +33,8 @@ func (h *helper) activate(ctx context.Context, c *call) error {
 	}
 	if j, err = h.armRun(ctx, j); err != nil {
 		// Nothing ran yet. A timer that did start finds the run failed.
-		h.finish(context.WithoutCancel(ctx), c.run, []Phase{PhaseRooted, PhaseArmed}, PhaseFailed, setReason("arm: "+err.Error()))
-		return err
+		_, failed := h.finish(context.WithoutCancel(ctx), c.run, []Phase{PhaseRooted, PhaseArmed}, PhaseFailed, setReason("arm: "+err.Error()))
+		return errors.Join(err, failed)
 	}
 	if j, err = h.journals.change(j.Run, []Phase{PhaseArmed}, PhaseActivating, func(j *Journal) {
 		j.SwitchBoot = h.bootID

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 )
 
@@ -159,15 +160,10 @@ func (h *helper) verifyLoader(_ context.Context, j *Journal) error { return h.lo
 // loaderIs demands that the loader's default really boots a toplevel.
 func (h *helper) loaderIs(j *Journal, toplevel string) error {
 	kind, def := h.loaderDefault()
-	switch {
-	case def == toplevel:
+	if def == toplevel || (def == "" && slices.Contains(j.Accept, acceptUnreadLoader)) {
 		return nil
-	case def == "":
-		for _, a := range j.Accept {
-			if a == acceptUnreadLoader {
-				return nil
-			}
-		}
+	}
+	if def == "" {
 		return fmt.Errorf("what %q boots next cannot be read", kind)
 	}
 	return fmt.Errorf("%s boots %s next, not %s", kind, def, toplevel)

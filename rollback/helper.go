@@ -3,7 +3,6 @@ package rollback
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -77,12 +76,6 @@ func (h *helper) facts(toplevel string) (*hostfacts.Facts, error) {
 		return nil, fmt.Errorf("decode %s%s: %w", toplevel, hostfacts.Path, err)
 	}
 	return f, nil
-}
-
-// hasFacts says whether nixmesh has ever deployed what runs now.
-func (h *helper) hasFacts() bool {
-	_, err := h.facts(h.current())
-	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // toolDirs is where programs are looked for: first in what the run has rooted,

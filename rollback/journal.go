@@ -119,16 +119,8 @@ func decodeJournal(b []byte) (*Journal, error) {
 		return nil, fmt.Errorf("decode journal: %w", err)
 	}
 	j := &Journal{}
-	for name, raw := range fields {
-		one, err := json.Marshal(map[string]json.RawMessage{name: raw})
-		if err != nil {
-			return nil, fmt.Errorf("decode journal: %w", err)
-		}
-		was := *j
-		if err := json.Unmarshal(one, j); err != nil {
-			*j = was // a shape of a newer version: kept as it is
-			j.keep(name, raw)
-		}
+	if err := json.Unmarshal(b, j); err != nil {
+		j = decodeFields(fields)
 	}
 	if j.Run == "" || j.Phase == PhaseNone {
 		return nil, fmt.Errorf("decode journal: it names no run or no phase")
@@ -143,6 +135,24 @@ func decodeJournal(b []byte) (*Journal, error) {
 		}
 	}
 	return j, nil
+}
+
+// decodeFields reads what it can; a field in a shape of a newer version is kept
+// as it is.
+func decodeFields(fields map[string]json.RawMessage) *Journal {
+	j := &Journal{}
+	for name, raw := range fields {
+		was := *j
+		one, err := json.Marshal(map[string]json.RawMessage{name: raw})
+		if err == nil {
+			err = json.Unmarshal(one, j)
+		}
+		if err != nil {
+			*j = was
+			j.keep(name, raw)
+		}
+	}
+	return j
 }
 
 // keep remembers a field that this version cannot read.

@@ -20,8 +20,24 @@ import (
 )
 
 // baseVariable names a root image to boot a lab host from: Debian with
-// systemd, openssh-server, iproute2 and nix. It is only read.
+// systemd, openssh-server, iproute2 and nix. It is only read. Without it, the
+// one in the lab's cache is taken.
 const baseVariable = "NIXMESH_LAB_BASE"
+
+func baseImage() string {
+	if base := os.Getenv(baseVariable); base != "" {
+		return base
+	}
+	cache := os.Getenv("NIXMESH_CACHE")
+	if cache == "" {
+		cache = "/var/cache/nixmesh"
+	}
+	images, _ := filepath.Glob(cache + "/base-*/usr/bin/nix-store")
+	if len(images) == 0 {
+		return ""
+	}
+	return strings.TrimSuffix(images[len(images)-1], "/usr/bin/nix-store")
+}
 
 // TestMain lets the test binary be the host's program: `TEST host VERB …`.
 func TestMain(m *testing.M) {
@@ -62,12 +78,12 @@ type labHost struct {
 // newLabHost makes and boots a host; the test is skipped where that cannot be.
 func newLabHost(t *testing.T) *labHost {
 	t.Helper()
-	base := os.Getenv(baseVariable)
+	base := baseImage()
 	switch {
 	case testing.Short():
 		t.Skip("boots a host: not in -short")
 	case base == "":
-		t.Skip("set " + baseVariable + " to a root image with systemd, sshd and nix")
+		t.Skip("no root image: run nixmesh lab up once, or set " + baseVariable)
 	case os.Getuid() != 0:
 		t.Skip("needs root for namespaces and mounts")
 	}

@@ -205,7 +205,14 @@ func (e Env) variable(name string) string {
 // there is.
 func (h *helper) handOver(args []string, run string) error {
 	j, err := h.journals.load()
-	if err != nil || j.Phase.Terminal() || (run != "" && j.Run != run) || h.othersBinary(j) == "" {
+	if errors.Is(err, errNoRun) {
+		return nil
+	}
+	if err != nil {
+		h.note("%v", err) // the verb that needs the journal says so, too
+		j = &Journal{}
+	}
+	if j.Phase.Terminal() || (run != "" && j.Run != run) || h.othersBinary(j) == "" {
 		return nil // or its toplevel is gone: the core of the journal is enough
 	}
 	env := h.unitVariables()

@@ -1,11 +1,16 @@
 package rollback
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nixmesh/nixmesh/hostfacts"
 )
 
 // call runs a verb on a simulated host and decodes a refusal.
@@ -93,3 +98,60 @@ func TestLease(t *testing.T) {
 		t.Errorf("take over a run under way: %d %+v", code, r)
 	}
 }
+
+// TestRootRefuses: a toplevel has to be this host's, signed by a deployer who
+// is not revoked, and planned for what runs.
+func TestRootRefuses(t *testing.T) {
+	s := newSimHost(t)
+	sign := func(seed byte, p string) string {
+		key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+		return "k:" + base64.StdEncoding.EncodeToString(ed25519.Sign(key, []byte("1;"+p+";sha256:h;1;")))
+	}
+	facts := func(fleet, host string) string {
+		return `{"fleet":"` + fleet + `","host":"` + host + `","rollout":{"confirm":"90s","settle":"3s","activate_timeout":"10m"}}`
+	}
+	const otherHost = "/nix/store/33333333333333333333333333333333-nixos-system-h2-1"
+	const otherFleet = "/nix/store/44444444444444444444444444444444-nixos-system-h1-3"
+	s.disk.put(otherHost+"/etc/nixmesh/host.json", facts("lab", "h2"))
+	s.disk.put(otherFleet+"/etc/nixmesh/host.json", facts("prod", "h1"))
+	s.refusal(`{"run":"r2-a","holder":"anna"}`, nil, "lease", "take", "run")
+	cases := []struct {
+		name string
+		req  RootRequest
+		code string
+	}{
+		{"no signature", RootRequest{New: simNew}, CodeSignature},
+		{"another's key", RootRequest{New: simNew, Signatures: []string{sign(8, simNew)}}, CodeSignature},
+		{"signature of another path", RootRequest{New: simNew, Signatures: []string{sign(7, simOld)}}, CodeSignature},
+		{"another host's", RootRequest{New: otherHost, Signatures: []string{sign(7, otherHost)}}, CodeWrongHost},
+		{"another fleet's", RootRequest{New: otherFleet, Signatures: []string{sign(7, otherFleet)}}, CodeWrongHost},
+		{"no toplevel", RootRequest{New: "/nix/store/../../etc"}, CodeWrongHost},
+		{"runs something else", RootRequest{New: simNew, Expect: simNew, Signatures: []string{sign(7, simNew)}}, CodeDrift},
+		{"profile is another", RootRequest{New: simNew, Profile: simNew, Signatures: []string{sign(7, simNew)}}, CodeDrift},
+		{"first contact again", RootRequest{New: simNew, First: true, Signatures: []string{sign(7, simNew)}}, CodeUsage},
+	}
+	for _, c := range cases {
+		b, err := json.Marshal(c.req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, code := s.refusal(string(b), nil, "root", "r2-a"); code != exitRefused || r.Code != c.code {
+			t.Errorf("%s: status %d, %+v; want %s", c.name, code, r, c.code)
+		}
+	}
+	good, err := json.Marshal(RootRequest{New: simNew, Signatures: []string{sign(8, simNew), sign(7, simNew)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.disk.put(revokedFile, s.raw7())
+	if r, code := s.refusal(string(good), nil, "root", "r2-a"); code != exitRefused || r.Code != CodeSignature {
+		t.Errorf("revoked key: status %d, %+v", code, r)
+	}
+	delete(s.disk.names, revokedFile)
+	if r, code := s.refusal(string(good), nil, "root", "r2-a"); code != 0 {
+		t.Errorf("good request: %+v", r)
+	}
+}
+
+// raw7 is the host's one deployer key as its file has it.
+func (s *simHost) raw7() string { return s.helper().text(simOld + hostfacts.DeployersPath) }

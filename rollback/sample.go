@@ -2,7 +2,9 @@ package rollback
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -208,8 +210,11 @@ func (w *watcher) unloadable(ctx context.Context) []string {
 // loaded is in no list, and the system says "running".
 func (w *watcher) askLoadState(ctx context.Context) ([]string, error) {
 	names, err := w.h.Files.ReadDir(w.j.New + "/etc/systemd/system")
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // no units of its own
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read unit files of %s: %w", w.j.New, err)
 	}
 	var units []string
 	for _, n := range names {

@@ -42,13 +42,11 @@ func dialSystemd(ctx context.Context) (Systemd, error) {
 		return nil, fmt.Errorf("connect to systemd: %w", err)
 	}
 	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("authenticate to systemd: %w", err)
+		return nil, errors.Join(fmt.Errorf("authenticate to systemd: %w", err), conn.Close())
 	}
 	m := &manager{conn: conn}
 	if err := m.wake(ctx); err != nil {
-		conn.Close()
-		return nil, err
+		return nil, errors.Join(err, conn.Close())
 	}
 	return m, nil
 }
@@ -86,7 +84,8 @@ func (m *manager) wake(ctx context.Context) error {
 	}
 }
 
-func (m *manager) Close() { m.conn.Close() }
+// Close has nobody to tell: what was asked is answered.
+func (m *manager) Close() { _ = m.conn.Close() }
 
 func (m *manager) object() dbus.BusObject {
 	return m.conn.Object("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
