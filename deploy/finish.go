@@ -138,17 +138,12 @@ func (e *execution) next(s *Summary) []Next {
 	}
 	for _, h := range s.Hosts {
 		switch h.End {
-		case EndRolledBack, EndFailed, EndNeedsOperator:
-			next = append(next, Next{Command: "nixmesh exec --on " + h.Host + " -- journalctl -n 50 --no-pager" + unitFlag(h.Service)})
+		case EndRolledBack, EndFailed, EndNeedsOperator, EndNoAnswer:
+			next = append(next, Next{Command: "nixmesh status " + h.Host, Why: "its last run, with the log"})
 		}
 	}
 	if len(next) > 3 {
 		next = next[:3]
-	}
-	for _, h := range s.Hosts {
-		if h.End == EndNeedsOperator || h.End == EndNoAnswer {
-			next = append(next, Next{Command: "nixmesh status " + h.Host, Why: "what it says of itself"})
-		}
 	}
 	var left []string
 	for _, h := range s.Hosts {
@@ -167,13 +162,6 @@ func (e *execution) next(s *Summary) []Next {
 		}
 	}
 	return next
-}
-
-func unitFlag(service string) string {
-	if service == "" {
-		return ""
-	}
-	return " -u '" + service + "*'"
 }
 
 func hostsWith(s *Summary, end End) []string {
