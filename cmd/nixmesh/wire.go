@@ -112,10 +112,6 @@ func (f *fleet) pick(on string) ([]string, error) {
 	}
 	names, err := s.Select(all)
 	if err != nil {
-		var none *selector.NoMatchError
-		if errors.As(err, &none) {
-			err = fmt.Errorf("%w\n%s", err, none.Known())
-		}
 		return nil, usageErrorf("%w", err)
 	}
 	return names, nil
