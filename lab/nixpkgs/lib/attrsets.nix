@@ -97,7 +97,6 @@ rec {
       go = path: mapAttrs (n: v: if isAttrs v && cond v then go (path ++ [ n ]) v else f (path ++ [ n ]) v);
     in
     go [ ] set;
-  toplevelOnly = set: set;
   getBin = pkg: pkg.bin or pkg;
   getLib = pkg: pkg.lib or pkg;
   getOutput = name: pkg: pkg.${name} or pkg;

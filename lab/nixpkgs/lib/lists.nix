@@ -95,5 +95,4 @@ rec {
   sortOn = f: builtins.sort (a: b: f a < f b);
   naturalSort = builtins.sort (a: b: a < b);
   crossLists = f: foldl' (fs: args: builtins.concatMap (g: map g args) fs) [ f ];
-  hasPrefixList = prefix: xs: take (length prefix) xs == prefix;
 }

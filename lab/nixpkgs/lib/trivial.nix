@@ -43,7 +43,6 @@ in
     __functor = self: f;
     __functionArgs = args;
   };
-  trivialVersion = release;
   version = "${release}standin";
   inherit release;
   inNixShell = false;

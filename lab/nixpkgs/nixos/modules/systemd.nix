@@ -110,8 +110,9 @@ in
     environment.etc = {
       "systemd/system".source = config.system.build.units;
       "systemd/system.conf".text = "[Manager]\n${ini manager}${cfg.extraConfig}";
-      # The image's postgresql package starts clusters of its own by this generator.
+      # The image's postgresql package would start clusters of its own, for a user that a host need not have.
       "systemd/system-generators/postgresql-generator".source = "/dev/null";
+      "tmpfiles.d/postgresql-common.conf".source = "/dev/null";
     };
 
     _module.args.utils = {
