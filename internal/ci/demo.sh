@@ -17,6 +17,7 @@ fleet=$repo/.demo/shop
 mkdir -p "$fleet"
 if [ "$(git -C "$repo" status --porcelain hosts/shop 2>/dev/null)" ]; then echo "(hosts/shop has local changes; the demo uses them)"; fi
 cp -r hosts/shop/. "$fleet/"
+[ -d "$fleet/.git" ] || git init -q "$fleet" # a fleet of its own: what git ignores does not enter the store
 cd "$fleet"
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -30,6 +31,9 @@ fails() { # fails CODE ARGS...: the command has to end with CODE
 	echo "(exit $got)"
 	[ "$got" = "$want" ] || { echo "want exit $want" >&2; exit 1; }
 }
+
+# A minute and a half is a good deadline for a rack, and a long one to watch.
+sed -i 's|confirm  = "90s"|confirm  = "8s"|' nixmesh.hcl
 
 started=$SECONDS
 say "1. Five hosts on this machine"
@@ -47,7 +51,6 @@ run --lab deploy -y --message "web is green"
 
 say "4. A change whose api is sick: the host finds out and goes back by itself"
 sed -i 's|^  exec    = "bin/api |  env     = { FAIL_HEALTH = "1" }\n&|' nixmesh.hcl
-sed -i 's|confirm  = "90s"|confirm  = "8s"|' nixmesh.hcl
 grep -q FAIL_HEALTH nixmesh.hcl
 fails 4 --lab deploy -y --message "api v-next"
 run --lab status

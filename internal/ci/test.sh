@@ -35,5 +35,6 @@ else
 fi
 
 echo "== tests"
-go test -timeout 20m ./...
+# Lab tests mostly wait: more of them at once than there are cores.
+go test -timeout 20m -parallel 5 ./...
 echo "all layers passed in $((SECONDS - started)) s (lab: $NIXMESH_TEST_LAB)"
