@@ -160,7 +160,10 @@ systemctl('stop', sort keys %stop) if %stop;
 announce("NOT restarting the following changed units", \%skip);
 
 say_err("activating the configuration...");
-system("$out/activate", $out) == 0 or $status = 2;
+if (system("$out/activate", $out) != 0) {
+    say_err("Failed to run activate script");
+    $status = 2;
+}
 read_activation_lists("activation");
 
 if ($reexec) {
