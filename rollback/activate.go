@@ -99,8 +99,8 @@ func (h *helper) baseline(ctx context.Context, run string) (map[string]UnitBasel
 	return base, nil
 }
 
-// failedAnew lists the units that are failed and were not, or are failed from
-// another start than the one that had failed before the switch.
+// failedAnew lists the units that are failed and whose failure is news about
+// NEW.
 func (h *helper) failedAnew(ctx context.Context, j *Journal) ([]string, error) {
 	var bad []string
 	err := h.withSystemd(ctx, func(s Systemd) error {
@@ -119,19 +119,13 @@ func (h *helper) failedAnew(ctx context.Context, j *Journal) ([]string, error) {
 			return err
 		}
 		for _, d := range details {
-			if !j.failedBefore(d) {
+			if !h.brokenBefore(j, d) {
 				bad = append(bad, d.Name)
 			}
 		}
 		return nil
 	})
 	return bad, err
-}
-
-// failedBefore says that this very failure is part of the baseline.
-func (j *Journal) failedBefore(d UnitDetail) bool {
-	b, ok := j.Baseline[d.Name]
-	return ok && b.Active == "failed" && b.Invocation == d.Invocation
 }
 
 // switched is ExecStopPost of the activation: systemd runs it after a good

@@ -154,10 +154,10 @@ func (w *watcher) judgeWanted(s *sample, u hostfacts.Unit, d UnitDetail) {
 }
 
 // judgeOther judges every other unit. One that the switch, or something after
-// it, started has to run or rest in peace; one that failed before, from the
-// same start, may stay so.
+// it, started has to run or rest in peace; one that was failed before and that
+// NEW did not change may do what it does, failing again included.
 func (w *watcher) judgeOther(s *sample, d UnitDetail) {
-	if d.failed() && w.j.failedBefore(d) {
+	if w.h.brokenBefore(w.j, d) {
 		return
 	}
 	before, known := w.j.Baseline[d.Name]
