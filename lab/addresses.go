@@ -31,7 +31,7 @@ func planAddresses(hosts []Host) (plan, error) {
 			return p, fmt.Errorf("host %s has address %s: the lab gives hosts IPv4 addresses; use one in the spec", h.Name, h.Address)
 		}
 		if other := taken[h.Address]; other != "" {
-			return p, fmt.Errorf("hosts %s and %s have the same address %s", other, h.Name, h.Address)
+			return p, fmt.Errorf("hosts %s and %s have the same address %s: give one of them another in nixmesh.hcl", other, h.Name, h.Address)
 		}
 		taken[h.Address] = h.Name
 		network, err := h.Address.Prefix(prefixBits)
@@ -43,7 +43,7 @@ func planAddresses(hosts []Host) (plan, error) {
 		}
 	}
 	if len(p.networks) == 0 {
-		return p, errors.New("the fleet has no host to boot")
+		return p, errors.New("the fleet has no host to boot: write a host block in nixmesh.hcl")
 	}
 	for last := byte(254); last > 0; last-- {
 		b := p.networks[0].Addr().As4()
@@ -52,7 +52,7 @@ func planAddresses(hosts []Host) (plan, error) {
 			return p, nil
 		}
 	}
-	return p, fmt.Errorf("network %s has no address left for this machine", p.networks[0])
+	return p, fmt.Errorf("network %s has no address left for this machine: give a host one of another network", p.networks[0])
 }
 
 // checkClash refuses networks that the machine uses otherwise: packets to the

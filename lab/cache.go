@@ -17,6 +17,7 @@ import (
 //	seed-<key>/    /nix with the closure of the first system, a lower layer
 //	src-<hash>/    the embedded stand-in, unpacked
 //	view/          empty; where a process mounts its own view of a root
+//	labs/<id>      link to the state folder of a lab that has disks
 //
 // A folder appears by rename when it is complete, and is then read-only by
 // convention, the store excepted.
@@ -33,15 +34,16 @@ func (c *cache) path(elem ...string) string {
 // own, under a lock of the whole machine.
 func (c *cache) make(ctx context.Context, name string, fill func(ctx context.Context, dir string) error) (string, error) {
 	final := c.path(name)
-	if isDir(final) {
-		return final, nil
-	}
-	unlock, err := c.lock(ctx, name)
+	lock, err := c.lock(ctx, name)
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer lock.Close()
 	if isDir(final) {
+		now := time.Now() // collect reads when it was last asked for
+		if err := os.Chtimes(final, now, now); err != nil {
+			return "", fmt.Errorf("use cache folder: %w", err)
+		}
 		return final, nil
 	}
 	tmp := final + ".part"
@@ -61,7 +63,7 @@ func (c *cache) make(ctx context.Context, name string, fill func(ctx context.Con
 }
 
 // lock takes the machine-wide lock of one name and says so when it waits.
-func (c *cache) lock(ctx context.Context, name string) (unlock func(), err error) {
+func (c *cache) lock(ctx context.Context, name string) (*os.File, error) {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make cache folder: %w (set NIXMESH_CACHE to another one)", err)
 	}
@@ -71,8 +73,9 @@ func (c *cache) lock(ctx context.Context, name string) (unlock func(), err error
 }
 
 // lockFile takes an exclusive lock on a file, waiting as long as ctx lives.
-// waiting is called once if the lock is held by someone else.
-func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
+// waiting is called once if the lock is held by someone else. The lock ends
+// when the file is closed, in every process that inherited it.
+func lockFile(ctx context.Context, path string, waiting func()) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
@@ -80,11 +83,11 @@ func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), 
 	for told := false; ; {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return f, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			f.Close()
-			return nil, fmt.Errorf("take lock: %w", err)
+			return nil, fmt.Errorf("take lock %s: %w", path, err)
 		}
 		if !told {
 			told = true
@@ -92,7 +95,7 @@ func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), 
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			f.Close()
-			return nil, fmt.Errorf("take lock: %w", err)
+			return nil, fmt.Errorf("wait for the holder of %s: %w", path, err)
 		}
 	}
 }

@@ -1,12 +1,14 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +23,9 @@ func Check() error {
 		return fmt.Errorf("%w as this user: it makes namespaces and mounts file systems; run it as root (sudo)", ErrUnsupported)
 	}
 	// Root in a container is often not allowed to.
-	try := exec.Command("true")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	try := exec.CommandContext(ctx, "true")
 	try.SysProcAttr = &syscall.SysProcAttr{Cloneflags: hostNamespaces | unix.CLONE_NEWCGROUP}
 	if err := try.Run(); err != nil {
 		return fmt.Errorf("%w: it cannot make namespaces (%w); a container needs --privileged", ErrUnsupported, err)

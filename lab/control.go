@@ -77,6 +77,9 @@ func peerPID(conn *net.UnixConn) (int, error) {
 	if credErr != nil {
 		return 0, credErr
 	}
+	if cred.Pid == 0 { // as a target of kill it would be this process's group
+		return 0, errors.New("it runs in a PID namespace that this process does not see; run nixmesh lab where lab up was run")
+	}
 	return int(cred.Pid), nil
 }
 

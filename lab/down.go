@@ -13,18 +13,16 @@ import (
 )
 
 // downDeadline bounds the wait for the kernel to take a dead lab apart.
-const downDeadline = 10 * time.Second
+const downDeadline = 20 * time.Second
 
 // Down takes the lab away: hosts with their disks, network, processes. Keys
 // stay. It also clears what a crash left, and is content with nothing.
 func (l *Lab) Down(ctx context.Context) error {
-	unlock, err := lockFile(ctx, l.path("lock"), func() { l.log("waiting for another nixmesh lab that works on this lab") })
+	lock, err := l.lock(ctx)
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	ctx, cancel := context.WithTimeout(ctx, downDeadline)
-	defer cancel()
+	defer lock.Close()
 	if err := l.sweep(ctx); err != nil {
 		return err
 	}
@@ -32,6 +30,9 @@ func (l *Lab) Down(ctx context.Context) error {
 		if err := os.RemoveAll(l.path(name)); err != nil {
 			return fmt.Errorf("remove %s: %w", name, err)
 		}
+	}
+	if err := l.cache.forget(l.id()); err != nil {
+		return err
 	}
 	return l.restoreLimits(ctx)
 }
@@ -65,16 +66,16 @@ func alive(pid int) bool {
 }
 
 // sweep ends the supervisor, waits until the kernel has taken the lab's link
-// and loop devices away, and removes its cgroups. As long as the link is
-// there, a supervisor that `lab up` left behind when it was killed may still
-// be on its way to listening.
+// and loop devices away, and removes its cgroups. The caller holds the lab's
+// lock: a supervisor that does not listen is gone, or ends already because
+// `lab up` was killed before it was configured.
 func (l *Lab) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, downDeadline)
 	defer cancel()
-	if err := waitUntil(ctx, "the lab's link "+l.link()+" goes away", func() (bool, error) {
-		if err := l.killSupervisor(ctx); err != nil {
-			return false, err
-		}
+	if err := l.killSupervisor(ctx); err != nil {
+		return err
+	}
+	if err := waitUntil(ctx, "the lab's link "+l.link()+" goes away (lsns -t net shows who holds its network)", func() (bool, error) {
 		_, err := net.InterfaceByName(l.link())
 		return err != nil, nil
 	}); err != nil {

@@ -190,25 +190,17 @@ func (s *supervisor) heal() error {
 	var errs []error
 	for _, h := range hosts {
 		errs = append(errs, h.heal(s.Base))
+		h.switchOn()
 	}
 	return errors.Join(append(errs, s.filter())...)
 }
 
 func (h *host) heal(base string) error {
+	h.setHang(0, nil)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.faults = Fault{}
-	if h.stopHang != nil {
-		h.stopHang()
-		h.stopHang = nil
-	}
 	errs := []error{h.slow(base, 0)}
-	if h.pid == 0 {
-		select {
-		case h.wake <- struct{}{}:
-		default: // it was asked already
-		}
-	}
 	for _, path := range []string{h.path("disk", fillFile), h.path("boot", fillFile)} {
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 			errs = append(errs, fmt.Errorf("free space: %w", err))

@@ -153,73 +153,66 @@ func TestHangSwitch(t *testing.T) {
 	}
 }
 
-// traces are what a lab could leave on the machine.
-func traces(t *testing.T, state string) map[string]string {
-	t.Helper()
-	found := map[string]string{}
+// wantNoTraces looks for what this lab could leave on the machine. Other labs
+// come and go meanwhile.
+func (l *testLab) wantNoTraces() {
+	l.t.Helper()
 	read := func(path string) string {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			t.Fatal(err)
+			l.t.Fatal(err)
 		}
 		return string(text)
 	}
 	for line := range strings.Lines(read("/proc/self/mountinfo")) {
-		if strings.Contains(line, state) || strings.Contains(line, "nixmesh-lab") {
-			found["mount "+line] = line
+		if strings.Contains(line, l.state) || strings.Contains(line, l.id()) {
+			l.t.Errorf("left behind: mount %s", line)
 		}
 	}
-	links, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range links {
-		found["link "+i.Name] = i.Name
+	if _, err := net.InterfaceByName(l.link()); err == nil {
+		l.t.Errorf("left behind: link %s", l.link())
 	}
 	for line := range strings.Lines(read("/proc/net/route")) {
-		w := strings.Fields(line)
-		found["route "+w[0]+" "+w[1]] = line
-	}
-	loops, err := loopsOf(state)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range loops {
-		found["loop "+l] = l
-	}
-	for _, pattern := range []string{"/sys/fs/cgroup/nixmesh-lab-*", "/sys/fs/cgroup/*/nixmesh-lab-*"} {
-		groups, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, g := range groups {
-			found["cgroup "+g] = g
+		if strings.HasPrefix(line, l.link()) {
+			l.t.Errorf("left behind: route %s", line)
 		}
 	}
+	loops, err := loopsOf(l.state)
+	if err != nil || len(loops) > 0 {
+		l.t.Errorf("left behind: loop devices %v (%v)", loops, err)
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/nixmesh-lab-", "/sys/fs/cgroup/*/nixmesh-lab-"} {
+		groups, err := filepath.Glob(pattern + l.id())
+		if err != nil || len(groups) > 0 {
+			l.t.Errorf("left behind: cgroups %v (%v)", groups, err)
+		}
+	}
+	if processes := l.processes(); len(processes) > 0 {
+		l.t.Errorf("left behind: processes %q", processes)
+	}
+	if _, err := os.Lstat(l.cache.path("labs", l.id())); err == nil {
+		l.t.Error("left behind: the lab is registered in the cache")
+	}
+}
+
+// processes are the command lines that name this lab's folder.
+func (l *testLab) processes() []string {
+	l.t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
+	var found []string
 	for _, path := range lines {
-		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), state) {
-			found["process "+path] = string(text)
+		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), l.state) {
+			found = append(found, filepath.Dir(path)+" "+string(text))
 		}
 	}
 	return found
 }
 
-func wantNoNewTraces(t *testing.T, before, after map[string]string) {
-	t.Helper()
-	for what, text := range after {
-		if _, ok := before[what]; !ok {
-			t.Errorf("left behind: %s %s", what, text)
-		}
-	}
-}
-
 func TestDownLeavesNothing(t *testing.T) {
 	l := newTestLab(t, "a", "b")
-	before := traces(t, l.state)
 	l.up()
 	l.breakHost("a", Fault{Slow: 10 * time.Millisecond, Loss: 1, FillBoot: true})
 	begin := time.Now()
@@ -229,7 +222,7 @@ func TestDownLeavesNothing(t *testing.T) {
 	if took := time.Since(begin); took > 3*time.Second {
 		t.Errorf("down took %s, want less than 3 s", took)
 	}
-	wantNoNewTraces(t, before, traces(t, l.state))
+	l.wantNoTraces()
 	left, err := os.ReadDir(l.state)
 	if err != nil {
 		t.Fatal(err)

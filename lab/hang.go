@@ -27,14 +27,8 @@ const switchProgram = "switch-to-configuration"
 // soon as it is seen. Its files and locks stay as they are; SIGKILL ends it,
 // and so does the SIGTERM of a systemd that also continues it.
 func (h *host) hangSwitch(s *supervisor, times int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.stopHang != nil {
-		h.stopHang()
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	h.faults.HangSwitch = times
 	stopped := map[int]bool{}
 	go func() {
 		defer close(ended)
@@ -50,12 +44,24 @@ func (h *host) hangSwitch(s *supervisor, times int) {
 			}
 		}
 	}()
-	h.stopHang = func() {
+	h.setHang(times, func() {
 		cancel()
 		<-ended
 		for pid := range stopped {
 			_ = unix.Kill(pid, unix.SIGCONT) // normally dead by now
 		}
+	})
+}
+
+// setHang ends the watch before and takes note of the next one. It ends the
+// old one without mu, which that takes in every round.
+func (h *host) setHang(times int, stop func()) {
+	h.mu.Lock()
+	old := h.stopHang
+	h.stopHang, h.faults.HangSwitch = stop, times
+	h.mu.Unlock()
+	if old != nil {
+		old()
 	}
 }
 

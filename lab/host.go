@@ -61,27 +61,48 @@ func (h *host) run(s *supervisor) {
 	log := s.log.With("host", h.Name)
 	for {
 		end, err := h.boot(s)
-		next := h.ended(end, err)
+		if err != nil {
+			h.note(err)
+		}
+		next, pause := h.ended(end, err)
 		log.Info("host ended", "status", describeEnd(end), "err", err, "next", next)
 		if next != StateBooting {
-			<-h.wake
-		}
-		h.mu.Lock()
-		pause := h.cut
-		h.cut = false
-		h.mu.Unlock()
-		if pause {
+			<-h.wake // from switchOn
+		} else if pause {
 			time.Sleep(powerPause)
 		}
 	}
 }
 
+// switchOn boots the host if it is down; the caller sees that in its state at
+// once.
+func (h *host) switchOn() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state != StateOff && h.state != StateFailed {
+		return
+	}
+	h.state, h.since = StateBooting, time.Now()
+	h.wake <- struct{}{} // has room: run takes it before the state is one of those again
+}
+
+// note tells in the host's console why the lab could not boot it.
+func (h *host) note(err error) {
+	f, openErr := os.OpenFile(h.path("console.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if openErr != nil {
+		return // the supervisor's log has it
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "lab: %v\n", err)
+}
+
 // ended decides what comes after a boot: a reboot ends process 1 with SIGHUP,
-// a power-off with SIGINT.
-func (h *host) ended(end syscall.WaitStatus, err error) (next string) {
+// a power-off with SIGINT. pause means that the power was cut.
+func (h *host) ended(end syscall.WaitStatus, err error) (next string, pause bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pid, h.since = 0, time.Now()
+	pause = h.cut
 	switch {
 	case err != nil:
 		h.state = StateFailed
@@ -94,8 +115,8 @@ func (h *host) ended(end syscall.WaitStatus, err error) (next string) {
 	default:
 		h.state = StateFailed
 	}
-	h.stayOff = false
-	return h.state
+	h.stayOff, h.cut = false, false
+	return h.state, pause
 }
 
 func describeEnd(end syscall.WaitStatus) string {
@@ -126,7 +147,7 @@ func (h *host) boot(s *supervisor) (syscall.WaitStatus, error) {
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = console.line, console.line, []*os.File{r}
 	cmd.Env = []string{}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		Cloneflags:  hostNamespaces,
 		UseCgroupFD: true, CgroupFD: int(group.Fd()),
 		Setsid: true,
 	}
@@ -147,6 +168,7 @@ func (h *host) boot(s *supervisor) (syscall.WaitStatus, error) {
 	}
 	if err != nil {
 		s.log.Error("connect host", "host", h.Name, "err", err)
+		h.note(fmt.Errorf("connect host: %w", err))
 	}
 	w.Close() // without a configuration, the stage ends
 	waitErr := cmd.Wait()
@@ -182,7 +204,8 @@ type newHost struct {
 
 // addition is what `lab up` asks for.
 type addition struct {
-	Hosts    []newHost
+	Hosts    []newHost // to be made
+	Boot     []string  // names of hosts to be booted if they are down
 	Networks []netip.Prefix
 }
 
@@ -206,6 +229,13 @@ func (h *host) open(s *supervisor, spec newHost) error {
 	m.mount("overlay", h.root(), "overlay", unix.MS_NOATIME, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s",
 		strings.Join(disk.Lower, ":"), h.path("disk/upper"), h.path("disk/work")))
 	return m.err
+}
+
+// unmount undoes what open did before it failed.
+func (h *host) unmount() {
+	for _, name := range []string{"root", "boot", "disk"} {
+		_ = unix.Unmount(h.path(name), unix.MNT_DETACH) // normally not mounted
+	}
 }
 
 func (h *host) mountDisks(dir string) error {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -113,6 +114,14 @@ func linkName(state string) string { return linkPrefix + labID(state) }
 
 func (l *Lab) id() string   { return labID(l.state) }
 func (l *Lab) link() string { return linkName(l.state) }
+
+// lock lets one process at a time work on the lab. What `lab up` starts in
+// its name inherits the lock until it can be found: the supervisor until it
+// listens, ip(8) until it ends. So whoever has the lock sees all that there is
+// of the lab, however the holder before ended.
+func (l *Lab) lock(ctx context.Context) (*os.File, error) {
+	return lockFile(ctx, l.path("lock"), func() { l.log("waiting for another nixmesh lab that works on this lab") })
+}
 
 func (l *Lab) path(elem ...string) string {
 	return filepath.Join(append([]string{l.state}, elem...)...)

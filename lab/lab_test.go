@@ -28,7 +28,7 @@ func newTestLab(t testing.TB, hosts ...string) *testLab {
 	o := Options{StateDir: filepath.Join(t.TempDir(), "lab"), Nixpkgs: os.Getenv("NIXMESH_NIXPKGS"), Log: func(line string) { t.Log(line) }}
 	subnet := subnets.Add(1)
 	for i, name := range hosts {
-		o.Hosts = append(o.Hosts, Host{Name: name, Address: netip.AddrFrom4([4]byte{10, 97, byte(100 + subnet), byte(11 + i)})})
+		o.Hosts = append(o.Hosts, Host{Name: name, Address: netip.AddrFrom4([4]byte{10, 95, byte(100 + subnet), byte(11 + i)})})
 	}
 	l, err := New(o)
 	if err != nil {
@@ -251,6 +251,36 @@ func TestUpAgain(t *testing.T) {
 	}
 	l.up()
 	l.mustRun("a", "ls /var/lib/kept")
+}
+
+// TestUpBootsWhatIsDown: a host that failed or is off is booted by the next up.
+func TestUpBootsWhatIsDown(t *testing.T) {
+	l := newTestLab(t, "a", "b", "c")
+	l.up()
+	id := l.mustRun("c", "cat "+bootIDFile)
+	if err := l.Break(t.Context(), "a", Fault{Power: true, StayOff: true}); err != nil {
+		t.Fatal(err)
+	}
+	l.mustRun("b", "mv /boot/loader/loader.conf /boot/loader/kept")
+	_, _ = l.run("b", "systemctl reboot")
+	l.waitState("a", StateOff)
+	l.waitState("b", StateFailed)
+	if err := l.Up(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "host b does not boot") {
+		t.Errorf("up with a broken host: %v", err)
+	}
+	if boots := l.status("b").Boots; boots != 3 {
+		t.Errorf("up tried to boot b %d times in all, want 3", boots)
+	}
+	l.mustRun("a", "true")
+	boot := filepath.Join(strings.TrimSuffix(l.status("b").Root, "root"), "boot/loader")
+	if err := os.Rename(boot+"/kept", boot+"/loader.conf"); err != nil {
+		t.Fatal(err)
+	}
+	l.up()
+	l.mustRun("b", "true")
+	if now := l.mustRun("c", "cat "+bootIDFile); now != id {
+		t.Error("up booted a host that ran")
+	}
 }
 
 func TestClash(t *testing.T) {

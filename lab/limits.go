@@ -23,11 +23,11 @@ const (
 // withRoom gives the machine room for the hosts' systemd and runs start, after
 // which the lab has its link. The last lab that goes down puts the limit back.
 func (l *Lab) withRoom(ctx context.Context, start func() error) error {
-	unlock, err := l.cache.lock(ctx, "limits")
+	lock, err := l.cache.lock(ctx, "limits")
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Close()
 	if err := l.raiseLimits(); err != nil {
 		return err
 	}
@@ -48,11 +48,11 @@ func (l *Lab) raiseLimits() error {
 
 // restoreLimits undoes withRoom when no lab is left on the machine.
 func (l *Lab) restoreLimits(ctx context.Context) error {
-	unlock, err := l.cache.lock(ctx, "limits")
+	lock, err := l.cache.lock(ctx, "limits")
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Close()
 	before, err := readLimit(l.cache.path(inotifyBefore))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

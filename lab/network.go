@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -19,10 +21,15 @@ const (
 	hostEnd = "eth0"    // what a host sees
 )
 
+// toolDeadline bounds a network program, which takes milliseconds.
+const toolDeadline = 20 * time.Second
+
 // tool runs a network program of the base image, in this process's network
 // namespace, with a script on its standard input.
 func tool(root, input, program string, args ...string) error {
-	cmd := exec.Command(program, args...)
+	ctx, cancel := context.WithTimeout(context.Background(), toolDeadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
 	cmd.Dir = "/"
 	cmd.Stdin = strings.NewReader(input)
@@ -43,22 +50,24 @@ func isLabLink(name string) bool { return strings.HasPrefix(name, linkPrefix) }
 
 // connectMachine gives the machine a link into the lab's network namespace,
 // which is that of process pid. The link goes away with that namespace.
-func (l *Lab) connectMachine(ctx context.Context, base string, pid int) error {
-	return l.ip(ctx, base, fmt.Sprintf("link add %s type veth peer name %s netns %d", l.link(), uplink, pid))
+func (l *Lab) connectMachine(ctx context.Context, lock *os.File, base string, pid int) error {
+	return l.ip(ctx, lock, base, fmt.Sprintf("link add %s type veth peer name %s netns %d", l.link(), uplink, pid))
 }
 
 // addressMachine sets the machine's address and its routes to the hosts.
-func (l *Lab) addressMachine(ctx context.Context, base string, p plan) error {
+func (l *Lab) addressMachine(ctx context.Context, lock *os.File, base string, p plan) error {
 	lines := []string{
 		fmt.Sprintf("address replace %s/%d dev %s", p.machine, prefixBits, l.link()),
 		fmt.Sprintf("link set %s up", l.link()),
 	}
-	return l.ip(ctx, base, append(lines, routesTo(p.networks, p.networks[0], l.link(), p.machine)...)...)
+	return l.ip(ctx, lock, base, append(lines, routesTo(p.networks, p.networks[0], l.link(), p.machine)...)...)
 }
 
-// ip gives the image's ip(8) commands for the machine's own network.
-func (l *Lab) ip(ctx context.Context, base string, lines ...string) error {
+// ip gives the image's ip(8) commands for the machine's own network. It holds
+// the lab's lock, see Lab.lock.
+func (l *Lab) ip(ctx context.Context, lock *os.File, base string, lines ...string) error {
 	cmd := l.view(base).command(ctx, nil, "ip", "-batch", "-")
+	cmd.ExtraFiles = []*os.File{lock}
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("connect this machine: %w: %s", err, strings.TrimSpace(string(out)))

@@ -105,8 +105,9 @@ func (r *relay) carry(from, to int) {
 	go func() {
 		defer r.ended.Done()
 		for f := range queue {
-			if wait := time.Until(f.due); wait > 0 && !r.isClosed() {
-				time.Sleep(wait)
+			select {
+			case <-time.After(time.Until(f.due)):
+			case <-r.closed:
 			}
 			_, _ = unix.Write(to, f.data) // a link may drop
 		}

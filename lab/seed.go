@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -122,9 +121,6 @@ func (l *Lab) buildSeed(ctx context.Context, base, sources, nixpkgs, dir string)
 	var modules []string
 	for _, name := range []string{"module.nix", "seed.nix"} {
 		text, err := os.ReadFile(filepath.Join(sources, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
 		if err != nil {
 			return fmt.Errorf("write seed: %w", err)
 		}

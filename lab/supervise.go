@@ -11,10 +11,18 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// lockFD is where the supervisor has the lab's lock.
+const lockFD = configFD + 1
+
+// startDeadline bounds the time from the supervisor's start until it listens,
+// which takes some 20 ms.
+const startDeadline = 30 * time.Second
 
 // superviseConfig is what `lab up` writes to the supervisor's descriptor 3
 // when the machine's link is in the supervisor's network namespace. An end of
@@ -34,6 +42,7 @@ type supervisor struct {
 
 	mu       sync.Mutex // guards everything below
 	hosts    []*host
+	made     int // hosts so far, also those that could not be made
 	networks []netip.Prefix
 	cuts     []cut
 }
@@ -41,7 +50,14 @@ type supervisor struct {
 // superviseStage serves requests until it is killed.
 func superviseStage([]string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	pipe := os.NewFile(configFD, "config")
+	pipe, lock := os.NewFile(configFD, "config"), os.NewFile(lockFD, "lock")
+	syscall.CloseOnExec(configFD)
+	syscall.CloseOnExec(lockFD)
+	// Whoever waits for the lock must not wait for ever.
+	late := time.AfterFunc(startDeadline, func() {
+		log.Error("the supervisor took too long to start", "limit", startDeadline)
+		os.Exit(1)
+	})
 	s := &supervisor{log: log}
 	if err := json.NewDecoder(pipe).Decode(&s.superviseConfig); err != nil {
 		return fmt.Errorf("read configuration: %w", err)
@@ -74,18 +90,26 @@ func superviseStage([]string) error {
 	if err := os.Chmod(controlSocket, 0o600); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	late.Stop()
+	lock.Close()
 	for {
 		conn, err := listener.Accept()
-		if err != nil {
-			return fmt.Errorf("accept: %w", err)
+		if err != nil { // no descriptor is free, say; to end would end the hosts
+			log.Error("accept", "err", err)
+			time.Sleep(100 * time.Millisecond)
+			continue
 		}
-		go s.serve(conn)
+		go s.serve(conn) // ends by its deadline
 	}
 }
 
 // serve answers one request.
 func (s *supervisor) serve(conn net.Conn) {
 	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(controlDeadline)); err != nil {
+		s.log.Warn("read request", "err", err)
+		return
+	}
 	var r request
 	if err := json.NewDecoder(conn).Decode(&r); err != nil {
 		s.log.Warn("read request", "err", err)
@@ -126,21 +150,28 @@ func (s *supervisor) host(name string) (*host, error) {
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.hosts, func(h *host) bool { return h.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("the lab has no host %q", name)
+		return nil, fmt.Errorf("the lab has no host %q; nixmesh lab status lists those it has", name)
 	}
 	return s.hosts[i], nil
 }
 
-// add makes hosts that are new to the lab and boots them, all at once.
+// add makes hosts that are new to the lab and boots them, all at once, with
+// those of a.Boot that are down.
 func (s *supervisor) add(a addition) error {
 	s.mu.Lock()
 	s.networks = a.Networks
+	for _, h := range s.hosts {
+		if slices.Contains(a.Boot, h.Name) {
+			h.switchOn()
+		}
+	}
 	begin := len(s.hosts)
 	for _, spec := range a.Hosts {
 		s.hosts = append(s.hosts, &host{
 			Host: spec.Host, dir: filepath.Join(s.State, "hosts", spec.Name),
-			port: fmt.Sprintf("host%d", len(s.hosts)), wake: make(chan struct{}, 1), state: StateBooting, since: time.Now(),
+			port: fmt.Sprintf("host%d", s.made), wake: make(chan struct{}, 1), state: StateBooting, since: time.Now(),
 		})
+		s.made++
 	}
 	added := slices.Clone(s.hosts[begin:])
 	s.mu.Unlock()
@@ -155,12 +186,14 @@ func (s *supervisor) add(a addition) error {
 	return errors.Join(all...)
 }
 
-// start makes a host and runs it from then on.
+// start makes a host and runs it from then on. One that cannot be made is no
+// host of the lab: the next add may try again.
 func (s *supervisor) start(h *host, spec newHost) error {
 	if err := h.open(s, spec); err != nil {
-		h.mu.Lock()
-		h.state, h.since = StateFailed, time.Now()
-		h.mu.Unlock()
+		h.unmount()
+		s.mu.Lock()
+		s.hosts = slices.DeleteFunc(s.hosts, func(other *host) bool { return other == h })
+		s.mu.Unlock()
 		return fmt.Errorf("make host %s: %w", h.Name, err)
 	}
 	go h.run(s) // as long as the supervisor lives

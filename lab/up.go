@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -21,7 +22,7 @@ type Booted struct {
 }
 
 // Up boots the lab's hosts and returns when sshd of each answers. In a lab
-// that runs already it boots the hosts that are new. Booted gets each host as
+// that runs already it boots the hosts that are new, off or failed. Booted gets each host as
 // soon as it answers, if it is not nil.
 func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 	if err := Check(); err != nil {
@@ -31,12 +32,15 @@ func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, l.path("lock"), func() { l.log("waiting for another nixmesh lab that works on this lab") })
+	lock, err := l.lock(ctx)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.Close()
 	if err := checkClash(p, l.link()); err != nil {
+		return err
+	}
+	if err := l.cache.remember(l.id(), l.state); err != nil {
 		return err
 	}
 	base, err := l.cache.base(ctx)
@@ -50,17 +54,20 @@ func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 	if err != nil {
 		return err
 	}
+	if err := l.cache.collect(ctx, time.Now()); err != nil {
+		l.log("old first systems stay in " + l.cache.dir + ": " + err.Error())
+	}
 	if err := l.makeKeys(); err != nil {
 		return err
 	}
 	running, err := l.Status(ctx)
 	if errors.Is(err, ErrNotRunning) {
-		err = l.withRoom(ctx, func() error { return l.startSupervisor(ctx, base) })
+		err = l.withRoom(ctx, func() error { return l.startSupervisor(ctx, lock, base) })
 	}
 	if err != nil {
 		return err
 	}
-	if err := l.addressMachine(ctx, base, p); err != nil {
+	if err := l.addressMachine(ctx, lock, base, p); err != nil {
 		return err
 	}
 	begin := time.Now()
@@ -85,16 +92,19 @@ func (l *Lab) addition(p plan, running []HostStatus, first seed) (addition, erro
 		i := slices.IndexFunc(running, func(r HostStatus) bool { return r.Name == h.Name })
 		if i < 0 {
 			a.Hosts = append(a.Hosts, newHost{Host: h, Seed: first, HostKey: l.hostKeyPath(h.Name), RootKeys: string(rootKeys)})
-		} else if running[i].Address != h.Address.String() {
+			continue
+		}
+		if running[i].Address != h.Address.String() {
 			return a, fmt.Errorf("host %s runs with address %s, the spec says %s: run nixmesh lab down, then lab up", h.Name, running[i].Address, h.Address)
 		}
+		a.Boot = append(a.Boot, h.Name)
 	}
 	return a, nil
 }
 
 // startSupervisor starts the lab's supervisor as a daemon of its own and gives
 // the machine a link into its network.
-func (l *Lab) startSupervisor(ctx context.Context, base string) error {
+func (l *Lab) startSupervisor(ctx context.Context, lock *os.File, base string) error {
 	if err := l.sweep(ctx); err != nil {
 		return err
 	}
@@ -102,39 +112,57 @@ func (l *Lab) startSupervisor(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
-	r, w, err := os.Pipe()
+	s, err := l.spawnSupervisor(lock)
 	if err != nil {
 		return fmt.Errorf("start supervisor: %w", err)
 	}
-	defer w.Close()
+	defer s.config.Close()
+	if err := l.connectMachine(ctx, lock, base, s.pid); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(s.config).Encode(superviseConfig{State: l.state, ID: l.id(), Base: base, Images: images}); err != nil {
+		return fmt.Errorf("start supervisor: %w", err)
+	}
+	return l.waitSupervisor(ctx, s.ended)
+}
+
+// spawned is a supervisor without a configuration. It ends when config is
+// closed before it has one.
+type spawned struct {
+	pid    int
+	config *os.File
+	ended  <-chan error
+}
+
+// spawnSupervisor starts the supervisor's process, which holds the lab's lock,
+// too, until it listens.
+func (l *Lab) spawnSupervisor(lock *os.File) (spawned, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return spawned{}, err
+	}
+	defer r.Close()
 	log, err := os.OpenFile(l.path("supervisor.log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		r.Close()
-		return fmt.Errorf("start supervisor: %w", err)
+		w.Close()
+		return spawned{}, err
 	}
 	defer log.Close()
 	cmd := exec.Command("/proc/self/exe", l.state) // the argument is for ps
 	cmd.Args[0] = stageSupervise
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.Dir = log, log, []*os.File{r}, "/"
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.Dir = log, log, []*os.File{r, lock}, "/"
 	cmd.Env = []string{}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: hostNamespaces,
 		Setsid:     true,
 	}
-	err = cmd.Start()
-	r.Close()
-	if err != nil {
-		return fmt.Errorf("start supervisor: %w", err)
+	if err := cmd.Start(); err != nil {
+		w.Close()
+		return spawned{}, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }() // ends with the process, or with this one
-	if err := l.connectMachine(ctx, base, cmd.Process.Pid); err != nil {
-		return err
-	}
-	if err := json.NewEncoder(w).Encode(superviseConfig{State: l.state, ID: l.id(), Base: base, Images: images}); err != nil {
-		return fmt.Errorf("start supervisor: %w", err)
-	}
-	return l.waitSupervisor(ctx, ended)
+	return spawned{cmd.Process.Pid, w, ended}, nil
 }
 
 // waitSupervisor waits for the supervisor's first answer.
@@ -189,6 +217,7 @@ func (l *Lab) waitBooted(ctx context.Context, begin time.Time, booted func(Boote
 // lives and the host does.
 func (l *Lab) WaitSSH(ctx context.Context, h Host) error {
 	address := net.JoinHostPort(h.Address.String(), "22")
+	var last HostStatus
 	for {
 		err := sshAnswers(ctx, address)
 		if err == nil {
@@ -196,13 +225,22 @@ func (l *Lab) WaitSSH(ctx context.Context, h Host) error {
 		}
 		if all, statusErr := l.Status(ctx); statusErr == nil {
 			for _, st := range all {
-				if st.Name == h.Name && st.State == StateFailed {
-					return fmt.Errorf("host %s does not boot: %s\nIts console: %s", h.Name, lastLines(st.Console, 5), st.Console)
+				if st.Name == h.Name {
+					last = st
 				}
 			}
+		} else if errors.Is(statusErr, ErrNotRunning) {
+			return fmt.Errorf("wait for host %s: %w", h.Name, statusErr)
+		}
+		if last.State == StateFailed {
+			return fmt.Errorf("host %s does not boot: %s\nIts console: %s. nixmesh lab up tries again", h.Name, lastLines(last.Console, 5), last.Console)
 		}
 		if sleep(ctx, 20*time.Millisecond) != nil {
-			return fmt.Errorf("sshd of %s does not answer on %s: %w (console: %s)", h.Name, address, err, l.path("hosts", h.Name, "console.log"))
+			hint := ""
+			if len(last.Faults) > 0 {
+				hint = "; broken on purpose: " + strings.Join(last.Faults, ", ") + ", which nixmesh lab heal ends"
+			}
+			return fmt.Errorf("sshd of %s does not answer on %s: %w (it is %s%s; console: %s)", h.Name, address, err, last.State, hint, l.path("hosts", h.Name, "console.log"))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -17,12 +18,12 @@ func newLabPrepareCmd(a *app) *cobra.Command {
 		Short:  "Make the base image that all labs of this machine share, if it is not there",
 		Hidden: true,
 		Args:   cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			state, err := os.MkdirTemp("", "nixmesh-lab-")
 			if err != nil {
 				return fmt.Errorf("prepare lab: %w", err)
 			}
-			defer os.RemoveAll(state)
+			defer func() { err = errors.Join(err, os.RemoveAll(state)) }()
 			l, err := lab.New(lab.Options{StateDir: state, Cache: a.getenv("NIXMESH_CACHE"), Log: func(line string) { fmt.Fprintln(a.stderr, line) }})
 			if err != nil {
 				return labFailure(err)

@@ -15,7 +15,8 @@ func newLabUpCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "up",
 		Short: "Boot the fleet's hosts on this machine",
-		Long: `Boot the fleet's hosts on this machine. In a lab that runs it boots the hosts that are new in the spec.
+		Long: `Boot the fleet's hosts on this machine. In a lab that runs it boots the hosts that are new in the spec, off or
+failed.
 
 The first time it makes a base image of Debian packages, which takes a minute or two.
 
