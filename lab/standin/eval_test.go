@@ -5,6 +5,7 @@ package standin
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,7 +94,7 @@ func TestErrors(t *testing.T) {
 	for name, want := range says {
 		t.Run(name, func(t *testing.T) {
 			_, stderr, err := nix(t, l, "nix", "eval", "--impure", "--file", file, name+".value")
-			if _, failed := err.(*exec.ExitError); !failed {
+			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
 				t.Fatalf("no error: %v\n%s", err, stderr)
 			}
 			// Nix indents what it is told.

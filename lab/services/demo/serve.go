@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -41,7 +42,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	err = server.Shutdown(drain)
-	<-ended
+	if stopped := <-ended; err == nil && !errors.Is(stopped, http.ErrServerClosed) {
+		err = stopped
+	}
 	if err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
