@@ -31,15 +31,22 @@ func (h *helper) activate(ctx context.Context, c *call) error {
 		}
 		return err
 	}
-	if j, err = h.armRun(ctx, j); err != nil {
+	j, err = h.armRun(ctx, j)
+	if errors.Is(err, errConflict) {
+		return err // another call armed it
+	}
+	if err != nil {
 		// Nothing ran yet. A timer that did start finds the run failed.
 		_, failed := h.finish(context.WithoutCancel(ctx), c.run, []Phase{PhaseRooted, PhaseArmed}, PhaseFailed, setReason("arm: "+err.Error()))
 		return errors.Join(err, failed)
 	}
 	if j, err = h.journals.change(j.Run, []Phase{PhaseArmed}, PhaseActivating, func(j *Journal) {
 		j.SwitchBoot = h.bootID
-	}); err != nil {
+	}); errors.Is(err, errConflict) {
 		return err
+	} else if err != nil { // a full disk: better now than when timer A looks
+		_, failed := h.finish(context.WithoutCancel(ctx), c.run, []Phase{PhaseArmed}, PhaseFailed, setReason(err.Error()))
+		return errors.Join(err, failed)
 	}
 	if err := h.start(ctx, j.Run, kindActivate); err != nil {
 		return err // timer A reverts
@@ -205,12 +212,24 @@ func (h *helper) startVerification(ctx context.Context, j *Journal) error {
 		return err
 	}
 	if _, err := h.journals.change(j.Run, []Phase{PhaseActivating}, PhaseVerifying, func(j *Journal) { j.Deadline = deadline }); err != nil {
-		return err
+		return h.revertNow(ctx, j.Run, err)
 	}
 	if err := h.start(ctx, j.Run, kindVerify); err != nil {
 		return err // timer B reverts
 	}
 	return h.disarm(ctx, j.Run, timerA) // still there, it would find a later phase or revert late
+}
+
+// revertNow starts the revert when the way forward cannot be written down: on
+// a full disk there is nothing to wait for. cause stays the error.
+func (h *helper) revertNow(ctx context.Context, run string, cause error) error {
+	if errors.Is(cause, errConflict) {
+		return cause
+	}
+	if _, err := h.journals.update(run, PhaseActivating, setReason(cause.Error())); err != nil {
+		h.note("%v", err)
+	}
+	return errors.Join(cause, h.start(ctx, run, kindRevert))
 }
 
 // joinMax lists at most n names.

@@ -113,6 +113,9 @@ func isolate() error {
 		return fmt.Errorf("set PATH: %w", err)
 	}
 	signal.Ignore(syscall.SIGPIPE)
+	// A terminal's stop key reaches us whoever we are: not under the lock.
+	signal.Ignore(syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	unix.Umask(0o022)
 	if os.Geteuid() != 0 {
 		return errors.New("the host helper runs as root: call it by sudo")
 	}

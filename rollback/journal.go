@@ -58,12 +58,19 @@ type Journal struct {
 	Again    bool        `json:"again,omitempty"`    // the commit unit was started once more
 	Commit   CommitSteps `json:"commit"`
 
+	// Writes counts the writes: of the journal on the disk and its shadow in
+	// /run, the one with more is the newer.
+	Writes int `json:"writes,omitempty"`
+
 	LeftFailed []string    `json:"left_failed,omitempty"`
 	LogTail    []string    `json:"log_tail,omitempty"`
 	Times      []PhaseTime `json:"times"`
 
 	// unknown holds the fields of a newer version, written back as they were.
 	unknown map[string]json.RawMessage
+
+	// shadowed says that this was read from the shadow: the disk is behind.
+	shadowed bool
 }
 
 // UnitBaseline is a loaded unit as it was before the switch.

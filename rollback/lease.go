@@ -88,7 +88,7 @@ func (h *helper) takeLease(kind string, renew bool, req LeaseRequest) (*Lease, e
 			return nil, err
 		}
 	}
-	l := &Lease{Run: req.Run, Holder: req.Holder, Reason: req.Reason, BootID: h.bootID, Renewed: h.journals.now()}
+	l := &Lease{Run: req.Run, Holder: plain(req.Holder, maxHolder), Reason: plain(req.Reason, maxHolder), BootID: h.bootID, Renewed: h.journals.now()}
 	b, err := json.Marshal(l)
 	if err != nil {
 		return nil, fmt.Errorf("encode lease: %w", err)

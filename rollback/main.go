@@ -164,6 +164,9 @@ func run(ctx context.Context, env Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := h.replaceUnreadable(); err != nil {
+		h.note("%v", err) // the verb says so, too
+	}
 	if v.ofRun {
 		if err := h.handOver(args, c.run); err != nil {
 			return err

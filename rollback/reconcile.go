@@ -119,6 +119,17 @@ func (h *helper) needsOperator(ctx context.Context, j *Journal) error {
 // reconcile brings a run whose processes died to its end. While a unit or a
 // timer of the run is active, those do it.
 func (h *helper) reconcile(ctx context.Context, j *Journal) error {
+	if j.shadowed { // the disk may take it by now
+		next, err := h.journals.update(j.Run, j.Phase, nil)
+		if err != nil {
+			return err
+		}
+		if j = next; j.Phase.Terminal() && !j.shadowed {
+			if err := h.writeOutcome(j); err != nil {
+				h.note("outcome of run %s is in the journal only: %v", j.Run, err)
+			}
+		}
+	}
 	if j.Phase.Terminal() {
 		return h.sweep(ctx, j, 0)
 	}
@@ -238,16 +249,29 @@ func (h *helper) nameOf(j *Journal, toplevel string) string {
 	return toplevel
 }
 
-// unknownPhase is a phase that a newer version wrote, whose binary is gone:
-// its switch may have begun, and the boot default may have moved.
-func (h *helper) unknownPhase(ctx context.Context, j *Journal) error {
+// bootMoved says that the profile or the loader is NEW's.
+func (h *helper) bootMoved(j *Journal) bool {
 	profile, _ := h.profile()
 	_, loader := h.loaderDefault()
+	return j.New != j.bootOld() && (profile == j.New || loader == j.New)
+}
+
+func unknownCause(j *Journal) string {
+	if j.Phase == phaseUnreadable {
+		return "the journal could not be read and is set aside as " + setAside
+	}
+	return fmt.Sprintf("phase %q is of a newer nixmesh, whose program is gone", j.Phase)
+}
+
+// unknownPhase is a phase that a newer version wrote, whose binary is gone, or
+// the journal was lost: the switch may have begun, and the boot default may
+// have moved.
+func (h *helper) unknownPhase(ctx context.Context, j *Journal) error {
 	if err := h.ensureUnits(ctx, j); err != nil {
 		return err
 	}
-	cause := fmt.Sprintf("phase %q is of a newer nixmesh, whose program is gone", j.Phase)
-	if profile == j.New || loader == j.New {
+	cause := unknownCause(j)
+	if h.bootMoved(j) {
 		return h.startUndo(ctx, j.Run, []Phase{j.Phase}, cause)
 	}
 	if j.BootID != h.bootID && h.current() == j.Old {

@@ -74,7 +74,7 @@ func (h *helper) checkRecord(req RecordRequest) error {
 		return refuse(CodeUsage, "", "record %d hashes to %s, not to %s", r.Number, got, r.Hash)
 	}
 	facts, err := h.facts(h.current())
-	if errors.Is(err, fs.ErrNotExist) && req.NewToplevel != "" {
+	if errors.Is(err, fs.ErrNotExist) && toplevelPattern.MatchString(req.NewToplevel) {
 		// First contact: the caller is root already, and there is no user
 		// deploy who could name a toplevel of his own.
 		facts, err = h.facts(req.NewToplevel)
@@ -199,7 +199,11 @@ func (h *helper) pruneRoots(kept []int) error {
 		return fmt.Errorf("read roots: %w", err)
 	}
 	profile, _ := h.profile()
-	inUse := []string{h.current(), h.link(bootedLink), profile}
+	_, boots := h.loaderDefault()
+	inUse := []string{h.current(), h.link(bootedLink), profile, boots}
+	if j, err := h.journals.load(); err == nil {
+		inUse = append(inUse, j.Old, j.New, j.OldProfile) // the previous system, or the way back
+	}
 	for _, n := range names {
 		number, ok := strings.CutPrefix(n, "release-")
 		release, err := strconv.Atoi(number)

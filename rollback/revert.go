@@ -29,7 +29,7 @@ func (h *helper) revert(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	reason := req.Reason
+	reason := plain(req.Reason, maxReason)
 	if reason == "" {
 		reason = "the deployer asked for the old system"
 	}
@@ -115,8 +115,14 @@ func (h *helper) enterRollingBack(ctx context.Context, j *Journal) (bool, error)
 		return h.undoFirst(ctx, j)
 	case PhaseRebooting:
 		return false, h.startUndo(ctx, j.Run, []Phase{PhaseRebooting}, "the reboot did not happen")
+	case PhaseNone, PhaseRooted, PhaseFailed, PhaseCommitted, PhaseRolledBack, PhaseNeedsOperator:
+		return false, nil // a commit won, or it is over
 	}
-	return false, nil // a commit won, or it is over
+	if h.bootMoved(j) {
+		return false, h.startUndo(ctx, j.Run, []Phase{j.Phase}, unknownCause(j))
+	}
+	_, err := h.journals.change(j.Run, []Phase{j.Phase}, PhaseRollingBack, setReason(unknownCause(j)))
+	return err == nil, err
 }
 
 // revertAgain looks once more after a lost compare-and-set: the phase moved on

@@ -28,6 +28,9 @@ func (h *helper) root(ctx context.Context, c *call) error {
 	if err := h.request(&req); err != nil {
 		return err
 	}
+	if err := req.check(); err != nil {
+		return err
+	}
 	if err := h.holdsLease(c.run); err != nil {
 		return err
 	}

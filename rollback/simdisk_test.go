@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // powerCut is what the disk panics with when its time has come.
@@ -21,6 +22,9 @@ type simDisk struct {
 	ops     int                 // changes and syncs so far
 	cutAt   int                 // the power is cut instead of this change; 0 = never
 	locked  map[string]bool
+	hookAt  int    // before this change, hook is called
+	hook    func() // a fault of the disk
+	full    bool   // nothing can be written to the state's file system
 }
 
 // simFile is a file or a link.
@@ -69,6 +73,9 @@ func (d *simDisk) after(c cut) *simDisk {
 
 func (d *simDisk) step() {
 	d.ops++
+	if d.hook != nil && d.ops == d.hookAt {
+		d.hook()
+	}
 	if d.cutAt > 0 && d.ops >= d.cutAt {
 		panic(powerCut{})
 	}
@@ -152,6 +159,10 @@ func (d *simDisk) Stat(name string) (FileInfo, error) {
 
 func (d *simDisk) Write(name string, data []byte, _ fs.FileMode) error {
 	d.step()
+	if d.full && strings.HasPrefix(name, stateDir) {
+		d.names[name] = &simFile{} // created, and no room for a byte
+		return syscall.ENOSPC
+	}
 	d.names[name] = &simFile{data: slices.Clone(data)}
 	return nil
 }

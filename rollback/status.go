@@ -34,6 +34,11 @@ func (h *helper) status(ctx context.Context, c *call) error {
 			return err
 		}
 	}
+	if j, err := h.journals.load(); err == nil && j.Phase.Terminal() {
+		if err := h.awaitClose(ctx, j.Run); err != nil {
+			return err
+		}
+	}
 	return h.answerStatus(ctx, req)
 }
 
@@ -70,7 +75,7 @@ func (h *helper) answerStatus(ctx context.Context, req StatusRequest) error {
 		return err
 	}
 	if req.Records > 0 {
-		if a.Records, err = h.records(req.Records); err != nil {
+		if a.Records, err = h.records(min(req.Records, maxRecords)); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ const (
 	releasesDir  = stateDir + "/releases"
 	revokedFile  = stateDir + "/operators.revoked"
 	runDir       = "/run/nixmesh"
+	shadowFile   = runDir + "/journal.json" // newer than the journal's, while the disk takes no writes
 	journalLock  = runDir + "/journal.lock"
 	gcrootsDir   = "/nix/var/nix/gcroots/nixmesh"
 	unitDir      = "/run/systemd/system"
@@ -35,6 +36,8 @@ var (
 	// errConflict says that the journal is of another run, or in a phase that
 	// does not allow the change: somebody else was first.
 	errConflict = errors.New("journal does not allow this")
+	// errUnreadable says that the journal's file is there and is no journal.
+	errUnreadable = errors.New("the journal cannot be read")
 )
 
 // journals reads and changes the journal. Every access holds the journal's
@@ -61,14 +64,39 @@ func (s *journals) lock() (func(), error) {
 // load reads the journal without the lock: it is replaced by rename, so a
 // reader sees one whole version. errNoRun where there is none.
 func (s *journals) load() (*Journal, error) {
-	b, err := s.files.ReadFile(journalFile)
+	j, err := s.read(journalFile)
+	if errors.Is(err, errNoRun) {
+		return nil, err
+	}
+	if shadow := s.shadow(); shadow != nil && (j == nil || (shadow.Run == j.Run && shadow.Writes > j.Writes)) {
+		return shadow, nil
+	}
+	return j, err
+}
+
+// shadow is the journal in /run, nil where there is none.
+func (s *journals) shadow() *Journal {
+	j, err := s.read(shadowFile)
+	if err != nil {
+		return nil
+	}
+	j.shadowed = true
+	return j
+}
+
+func (s *journals) read(name string) (*Journal, error) {
+	b, err := s.files.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoRun
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", journalFile, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	return decodeJournal(b)
+	j, err := decodeJournal(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errUnreadable, name, err)
+	}
+	return j, nil
 }
 
 // of is load for one run; errConflict where the journal is another's.
@@ -106,13 +134,27 @@ func (s *journals) change(run string, from []Phase, to Phase, edit func(*Journal
 	if edit != nil {
 		edit(j)
 	}
+	mayShadow := to == j.Phase || !needsDisk(to)
 	if to != j.Phase {
 		j.enter(to, s.bootID, s.now())
 	}
 	if to.Terminal() {
 		j.Deadline = 0
 	}
-	return j, s.write(j)
+	return j, s.write(j, mayShadow)
+}
+
+// needsDisk lists the phases that a run enters only with a journal on the disk:
+// the way forward, which a full disk may refuse. The way back, and the end of
+// what is done, go on without: after a power cut the older phase on the disk
+// leads to the same end, since profile and loader are touched in committing
+// only.
+func needsDisk(to Phase) bool {
+	switch to {
+	case PhaseRooted, PhaseArmed, PhaseActivating, PhaseVerifying, PhaseCommitting:
+		return true
+	}
+	return false
 }
 
 // update is a change within phase.
@@ -136,17 +178,35 @@ func (s *journals) create(j *Journal, allow func(now *Journal) error) error {
 		return err
 	}
 	j.enter(PhaseRooted, s.bootID, s.now())
-	return s.write(j)
+	if err := s.files.MkdirAll(stateDir, 0o755); err != nil {
+		return fmt.Errorf("make %s: %w", stateDir, err)
+	}
+	return s.write(j, false)
 }
 
-func (s *journals) write(j *Journal) error {
+// write replaces the journal. On a disk that takes no writes, a change that may
+// be shadowed is kept in /run: the revert has to work there, too.
+func (s *journals) write(j *Journal, mayShadow bool) error {
+	j.Writes++
 	b, err := j.encode()
 	if err != nil {
 		return err
 	}
-	if err := writeDurable(s.files, journalFile, append(b, '\n')); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+	b = append(b, '\n')
+	diskErr := writeDurable(s.files, journalFile, b)
+	if diskErr == nil {
+		if exists(s.files, shadowFile) {
+			return s.files.Remove(shadowFile)
+		}
+		return nil
 	}
+	if !mayShadow {
+		return fmt.Errorf("write journal: %w", diskErr)
+	}
+	if err := writeVolatile(s.files, shadowFile, b); err != nil {
+		return errors.Join(fmt.Errorf("write journal: %w", diskErr), err)
+	}
+	j.shadowed = true
 	return nil
 }
 

@@ -100,6 +100,11 @@ func (h *helper) sweep(ctx context.Context, j *Journal, wait time.Duration) erro
 	if !h.litter(j.Run) {
 		return nil
 	}
+	if wait == 0 {
+		if closing, err := h.closing(ctx, j.Run); err != nil || closing {
+			return err // one sweep at a time
+		}
+	}
 	until := h.Clock.Boot() + wait
 	for {
 		left, err := h.activeServices(ctx, j.Run)
@@ -121,9 +126,27 @@ func (h *helper) sweep(ctx context.Context, j *Journal, wait time.Duration) erro
 			return err
 		}
 	}
+	if err := h.Files.Remove(progressFile(j.Run)); err != nil {
+		return fmt.Errorf("remove progress: %w", err)
+	}
+	if j.Phase != PhaseCommitted && j.Commit.Root {
+		if err := h.Files.Remove(releaseRoot(j.Release)); err != nil {
+			return fmt.Errorf("remove release root: %w", err)
+		}
+	}
+	if err := h.removeRunRoots(j.Run); err != nil {
+		return err
+	}
+	return h.removeUnits(ctx, j.Run)
+}
+
+// removeUnits is the last step of the sweep: the closing unit loses its own
+// file and with it CollectMode, so if it failed after that, systemd would
+// remember it until the next boot.
+func (h *helper) removeUnits(ctx context.Context, run string) error {
 	removed := false
 	for _, kind := range runKinds {
-		name := unitDir + "/" + unitName(kind, j.Run)
+		name := unitDir + "/" + unitName(kind, run)
 		if !exists(h.Files, name) {
 			continue
 		}
@@ -137,18 +160,47 @@ func (h *helper) sweep(ctx context.Context, j *Journal, wait time.Duration) erro
 			return err
 		}
 	}
-	if err := h.resetFailed(ctx, j.Run); err != nil {
-		return err
-	}
-	if err := h.Files.Remove(progressFile(j.Run)); err != nil {
-		return fmt.Errorf("remove progress: %w", err)
-	}
-	if j.Phase != PhaseCommitted && j.Commit.Root {
-		if err := h.Files.Remove(releaseRoot(j.Release)); err != nil {
-			return fmt.Errorf("remove release root: %w", err)
+	return h.resetFailed(ctx, run)
+}
+
+// closeWait bounds how long an answer about a finished run waits for the
+// closing unit.
+const closeWait = 5 * time.Second
+
+// awaitClose waits until the closing unit is done: who is told that a run is
+// over finds nothing of it any more. It is not worth an error.
+func (h *helper) awaitClose(ctx context.Context, run string) error {
+	until := h.Clock.Boot() + closeWait
+	for {
+		closing, err := h.closing(ctx, run)
+		if err != nil {
+			h.note("wait for the clearing up of run %s: %v", run, err)
+			return nil
+		}
+		if !closing || h.Clock.Boot() >= until {
+			return nil
+		}
+		if err := h.Clock.Sleep(ctx, 10*time.Millisecond); err != nil {
+			return err
 		}
 	}
-	return h.removeRunRoots(j.Run)
+}
+
+// closing says that the closing unit runs or is about to, or that the unit
+// which ended the run has not come to start it yet.
+func (h *helper) closing(ctx context.Context, run string) (bool, error) {
+	busy := false
+	err := h.withSystemd(ctx, func(s Systemd) error {
+		units, err := s.List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, u := range units {
+			busy = busy || (ofRun(u.Name, run) && isService(u.Name) && u.busy())
+		}
+		return nil
+	})
+	return busy, err
 }
 
 func (h *helper) resetFailed(ctx context.Context, run string) error {

@@ -76,8 +76,10 @@ func unitFiles(j *Journal, systemctl string) []unitFile {
 		}, unit...)
 		lines = append(lines, "", "[Service]", "Type=oneshot",
 			fmt.Sprintf("TimeoutStartSec=%d", int(timeout.Seconds())),
-			"TimeoutStopSec=10", "KillMode=control-group",
-			"StandardOutput=append:"+j.log(), "StandardError=append:"+j.log())
+			"TimeoutStopSec=10", "KillMode=control-group")
+		if logs(kind) {
+			lines = append(lines, "StandardOutput=append:"+j.log(), "StandardError=append:"+j.log())
+		}
 		return unitFile{unitName(kind, j.Run), strings.Join(append(lines, service...), "\n") + "\n"}
 	}
 	calm := "OOMScoreAdjust=-900"
@@ -101,6 +103,17 @@ func unitFiles(j *Journal, systemctl string) []unitFile {
 		files = append(files, service(t, 30*time.Second, nil, []string{calm, "ExecStart=" + startRevert}))
 	}
 	return files
+}
+
+// logs says whether a unit's output goes to the run's log. The last ways back
+// do not depend on it: systemd does not start a unit whose log cannot be
+// opened, and an STC that cannot write panics.
+func logs(kind string) bool {
+	switch kind {
+	case kindFallback, kindClose, timerA, timerB, timerC:
+		return false
+	}
+	return true
 }
 
 // fallbackUnit is OLD's STC and nothing of ours. When it fails, the host
@@ -135,6 +148,11 @@ func (h *helper) writeUnits(ctx context.Context, j *Journal) error {
 	for _, dir := range []string{unitDir, logDir} {
 		if err := h.Files.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make %s: %w", dir, err)
+		}
+	}
+	if !exists(h.Files, j.log()) { // a disk that has no room for it refuses the switch
+		if err := h.Files.Write(j.log(), nil, 0o644); err != nil {
+			return fmt.Errorf("make log: %w", err)
 		}
 	}
 	for _, u := range unitFiles(j, systemctl) {
