@@ -47,9 +47,9 @@ func run(argv []string) int {
 func execute(ctx context.Context, a *app, args []string) int {
 	root := newRootCmd(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil {
-		printError(a, err)
+		printError(a, cmd, err)
 	}
 	return exitCode(err)
 }

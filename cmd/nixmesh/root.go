@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/agext/levenshtein"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Groups of the top level, in the order of the help.
@@ -31,17 +33,17 @@ func newRootCmd(a *app) *cobra.Command {
   nixmesh lab up             try all of it on hosts in namespaces on this machine`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return a.checkFlags()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.Args = knownCommand
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageErrorf("%w\nSee: %s --help", err, cmd.CommandPath())
+		return usageErrorf("%w%s\nSee: %s --help", err, nearestFlag(cmd, err), cmd.CommandPath())
 	})
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "directory", "C", defaultString(a.getenv("NIXMESH_FLEET"), "."), "the fleet's `folder`")
@@ -77,7 +79,45 @@ func newRootCmd(a *app) *cobra.Command {
 	add(groupHosts, newHostCmd(a), newExecCmd(a))
 	add(groupLab, newLabCmd(a))
 	add(groupOther, newVersionCmd(a))
+	for _, c := range root.Commands() {
+		if c.HasSubCommands() {
+			c.Args = knownCommand
+		}
+	}
 	return root
+}
+
+// knownCommand refuses a word that is no command, and names the nearest one.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf(". Did you mean %q?", near[0])
+	}
+	return usageErrorf("%s has no command %q%s\nSee: %s --help", cmd.CommandPath(), args[0], hint, cmd.CommandPath())
+}
+
+// nearestFlag is ". Did you mean --on?" for an unknown flag, or nothing.
+func nearestFlag(cmd *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	best, distance := "", 3
+	consider := func(f *pflag.Flag) {
+		if d := levenshtein.Distance(f.Name, unknown.GetSpecifiedName(), nil); d < distance && !f.Hidden {
+			best, distance = f.Name, d
+		}
+	}
+	cmd.Flags().VisitAll(consider)
+	cmd.InheritedFlags().VisitAll(consider)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(". Did you mean --%s?", best)
 }
 
 // checkFlags refuses values of global flags that mean nothing.
@@ -97,22 +137,22 @@ func (a *app) checkFlags() error {
 
 // printError says on stderr what failed. An exitError without a cause was
 // reported by the command itself.
-func printError(a *app, err error) {
+func printError(a *app, cmd *cobra.Command, err error) {
 	var e *exitError
 	if errors.As(err, &e) && e.err == nil {
 		return
 	}
 	msg := err.Error()
 	if isUsage(msg) {
-		msg += "\nSee: nixmesh --help"
+		msg = fmt.Sprintf("%s\nUsage: %s\nSee: %s --help", msg, cmd.UseLine(), cmd.CommandPath())
 	}
 	fmt.Fprintf(a.stderr, "nixmesh: %s\n", msg)
 }
 
-// isUsage recognises cobra's own complaints, which have no type.
+// isUsage recognises cobra's own complaints about arguments, which have no type.
 func isUsage(msg string) bool {
-	return strings.HasPrefix(msg, "unknown command") || strings.HasPrefix(msg, "accepts ") ||
-		strings.HasPrefix(msg, "requires at least") || strings.HasPrefix(msg, "required flag")
+	return strings.HasPrefix(msg, "accepts ") || strings.HasPrefix(msg, "requires at least") ||
+		strings.HasPrefix(msg, "required flag") || strings.HasPrefix(msg, "unknown command")
 }
 
 func defaultString(s, def string) string {
