@@ -114,6 +114,14 @@ func TestBadVerdictStopsTheRollout(t *testing.T) {
 	if s.Exit != ExitRolledBack {
 		t.Errorf("exit %d", s.Exit)
 	}
+	for _, h := range []string{"app1", "edge1"} {
+		if j := w.hosts[h].journal; j.Phase != rollback.PhaseFailed {
+			t.Errorf("%s was prepared and never started, and its run is %s", h, j.Phase)
+		}
+	}
+	if a := w.Status(t.Context(), hostNames(w.Fleet)).Attention; slices.ContainsFunc(a, func(n Next) bool { return strings.Contains(n.Why, "run r") }) {
+		t.Errorf("attention %v", a)
+	}
 	if !strings.Contains(s.Title, "wave 2 of 4") || !strings.Contains(s.Title, `on_fail = "stop"`) {
 		t.Errorf("title %q", s.Title)
 	}
@@ -304,6 +312,9 @@ func TestCopyFailsAndIsRetried(t *testing.T) {
 	for n, h := range w.hosts {
 		if h.answers[rollback.VerbActivate] != 0 {
 			t.Errorf("%s was switched though a copy failed", n)
+		}
+		if h.journal != nil && h.journal.Phase != rollback.PhaseFailed {
+			t.Errorf("%s: the run that was prepared in vain is %s", n, h.journal.Phase)
 		}
 	}
 }

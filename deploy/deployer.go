@@ -88,6 +88,8 @@ type CopyRequest struct {
 	Toplevel string
 	Socket   string // bridge to the host's nix-daemon
 	NoCheck  bool   // first contact, as root: no signature is asked for
+	// Reason is what the host said on stderr when the bridge failed. May be nil.
+	Reason func() string
 }
 
 // Store is the Nix store that toplevels are built in.

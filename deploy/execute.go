@@ -59,6 +59,7 @@ func (d *Deployer) Execute(soft context.Context, p *Plan, o ExecuteOptions) (*Su
 		e.stop("a host could not be prepared")
 	}
 	if !e.anyReady() || e.failures() > d.Fleet.Rollout.MaxFailed {
+		e.abandon(hard)
 		return e.summary(soft), nil
 	}
 	if o.Rollback {
@@ -66,6 +67,7 @@ func (d *Deployer) Execute(soft context.Context, p *Plan, o ExecuteOptions) (*Su
 	} else {
 		e.waves(soft, hard)
 	}
+	e.abandon(hard)
 	e.leases.drop(hard)
 	e.keep()
 	return e.summary(soft), nil
@@ -258,6 +260,18 @@ func (e *execution) wave(soft, hard context.Context, hosts []string) {
 		h := <-done
 		busy = slices.DeleteFunc(busy, func(b string) bool { return b == h })
 	}
+}
+
+// abandon ends the runs that were prepared and not performed, under the leases.
+func (e *execution) abandon(hard context.Context) {
+	var left []string
+	for h, r := range e.runs {
+		if r.rooted {
+			left = append(left, h)
+		}
+	}
+	why := fmt.Sprintf("release %d ended before this host was started", e.plan.Number)
+	each(left, len(left), func(h string) { e.runs[h].abandon(hard, why) })
 }
 
 func (e *execution) stopping(soft context.Context) bool {

@@ -31,6 +31,8 @@ type fakeHost struct {
 	request  rollback.RootRequest
 	records  []rollback.Record
 	calls    []string // verbs in order
+	bridges  []string // what bridges started
+	lines    []string // other commands
 	dials    int
 	down     bool           // refuses connections
 	downFor  int            // refuses that many dials
@@ -68,7 +70,7 @@ func (h *fakeHost) dial(_ context.Context, t remote.Target) (remote.Host, error)
 		h.downFor--
 		return nil, &remote.DialError{Host: h.name, Address: t.Address, Stage: "connect", What: "connection refused"}
 	}
-	if h.noHelper && t.User != "root" {
+	if h.noHelper && t.User == "deploy" {
 		return nil, &remote.AuthError{Host: h.name, Address: t.Address, User: t.User, Offered: []string{"key"}}
 	}
 	return &fakeConn{h: h, epoch: h.epoch, user: t.User}, nil
@@ -76,7 +78,12 @@ func (h *fakeHost) dial(_ context.Context, t remote.Target) (remote.Host, error)
 
 func (c *fakeConn) Close() error { return nil }
 
-func (c *fakeConn) Bridge(context.Context, string) (string, error) { return "/run/bridge", nil }
+func (c *fakeConn) Bridge(_ context.Context, line string) (string, error) {
+	c.h.mu.Lock()
+	defer c.h.mu.Unlock()
+	c.h.bridges = append(c.h.bridges, line)
+	return "/run/bridge", nil
+}
 
 func (c *fakeConn) Run(ctx context.Context, cmd remote.Command) (int, error) {
 	var in []byte
@@ -122,8 +129,9 @@ func (h *fakeHost) run(c *fakeConn, line string, in []byte) (int, string, string
 }
 
 func (h *fakeHost) plain(line string) (int, string, string, error) {
+	h.lines = append(h.lines, line)
 	switch {
-	case line == "sh":
+	case line == "sh", line == "sudo -n sh":
 		return 0, fmt.Sprintf("nixos yes\nhostname nixos\nboot_id %s\ncurrent %s\nprofile %s\ngeneration 1\nversion 26.05\nuser root 0\n", h.boot, h.current, h.profile), "", nil
 	case strings.Contains(line, "path-info --json"):
 		path := line[strings.Index(line, "/nix/store"):]
@@ -179,7 +187,14 @@ func (h *fakeHost) verb(verb string, args []string, in []byte) (any, *rollback.R
 	case rollback.VerbCommit:
 		h.journal.Phase = rollback.PhaseCommitting
 	case rollback.VerbRevert:
-		h.journal.Phase = rollback.PhaseRollingBack
+		switch h.journal.Phase {
+		case rollback.PhaseRooted:
+			h.end(rollback.PhaseFailed)
+		case rollback.PhaseCommitted:
+			return nil, refuse(rollback.CodePhase, "too late to revert")
+		default:
+			h.journal.Phase = rollback.PhaseRollingBack
+		}
 	case rollback.VerbStatus:
 		h.step()
 	}

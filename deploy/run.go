@@ -3,13 +3,11 @@ package deploy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
-	"github.com/nixmesh/nixmesh/nix"
 	"github.com/nixmesh/nixmesh/rollback"
 )
 
@@ -30,6 +28,7 @@ type hostRun struct {
 	phase   Phase         // column that is under way
 	since   time.Time
 	failed  sync.Once // the failure is told once
+	rooted  bool      // the journal is open on the host, and no activate can have been taken
 	// armed is closed when the host has taken over (armed, and activating) or
 	// the run is over before that.
 	armed     chan struct{}
@@ -156,7 +155,21 @@ func (r *hostRun) root(ctx context.Context) error {
 	}
 	req.Confirm = hostfacts.Duration(r.options.Confirm)
 	req.Settle = hostfacts.Duration(r.options.Settle)
-	return r.link.insist(ctx, callTimeout, rollback.VerbRoot, []string{r.id}, req, nil)
+	err := r.link.insist(ctx, callTimeout, rollback.VerbRoot, []string{r.id}, req, nil)
+	r.rooted = err == nil || lost(err)
+	return err
+}
+
+// abandonTimeout bounds the end of a run that will not be performed: without it
+// the next deploy takes the host over.
+const abandonTimeout = 10 * time.Second
+
+// abandon ends a rooted run on the host, so that nobody finds one that is not
+// over. A host that does not answer keeps it until the next deploy.
+func (r *hostRun) abandon(ctx context.Context, why string) {
+	req := rollback.RevertRequest{Reason: why}
+	_ = r.link.insist(ctx, abandonTimeout, rollback.VerbRevert, []string{r.id}, req, nil)
+	r.rooted = false
 }
 
 // perform switches a rooted host and follows it to its end. ctx is the hard
@@ -166,7 +179,9 @@ func (r *hostRun) perform(ctx context.Context) HostResult {
 		r.waited = r.d.now().Sub(r.ready)
 	}
 	r.begin(PhaseArm)
-	if err := r.activate(ctx); err != nil {
+	err := r.activate(ctx)
+	r.rooted = refusalCode(err) != "" || errors.Is(err, ErrSudo)
+	if err != nil {
 		if lost(err) {
 			// Whether the host armed is for its journal to say.
 			return r.follow(ctx)
@@ -206,70 +221,4 @@ func plain(host string, err error) string {
 		t = strings.TrimPrefix(t, verb)
 	}
 	return t
-}
-
-// copy signs and sends the closure over the connection that is open anyway.
-func (r *hostRun) copy(ctx context.Context) error {
-	last := error(nil)
-	for attempt := range copyAttempts {
-		if attempt > 0 {
-			r.progress(fmt.Sprintf("again: %v", last))
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-time.After(time.Duration(attempt) * time.Second):
-			}
-		}
-		last = r.copyOnce(ctx)
-		if last == nil || ctx.Err() != nil || !copyAgain(last) {
-			return last
-		}
-	}
-	return last
-}
-
-// copyAttempts bounds the retries of a copy; what arrived stays.
-const copyAttempts = 3
-
-// copyAgain says whether a failed copy is worth another attempt: not where the
-// host said no.
-func copyAgain(err error) bool {
-	t := err.Error()
-	for _, final := range []string{"lacks a signature", "lacks a valid signature", "No space left on device", "is not allowed to connect"} {
-		if strings.Contains(t, final) {
-			return false
-		}
-	}
-	return true
-}
-
-func (r *hostRun) copyOnce(ctx context.Context) error {
-	c, err := r.link.host(ctx)
-	if err != nil {
-		return &LostError{Host: r.plan.Host, Err: err}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	line := "nix-daemon --stdio"
-	if r.plan.Action == ActionFirst && r.link.target.User != "root" {
-		line = "sudo -n nix-daemon --stdio"
-	}
-	killOrphans(ctx, r.link)
-	socket, err := c.Bridge(ctx, line)
-	if err != nil {
-		r.link.drop(c)
-		return &LostError{Host: r.plan.Host, Err: err}
-	}
-	req := CopyRequest{Host: r.plan.Host, Toplevel: r.plan.New, Socket: socket, NoCheck: r.plan.Action == ActionFirst}
-	return r.d.Store.Copy(ctx, req, func(done, total int64) {
-		if total > 0 {
-			r.progress(fmt.Sprintf("%d%%", done*100/total))
-		}
-	})
-}
-
-// killOrphans ends the nix-daemons that a copy which was cut off left behind.
-func killOrphans(ctx context.Context, l *link) {
-	// Best effort: mostly there is nothing to end.
-	_, _ = l.shell(ctx, nix.OrphanCleanup)
 }

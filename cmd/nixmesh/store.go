@@ -64,7 +64,7 @@ func (s *localStore) SignClosure(ctx context.Context, toplevel string) ([]string
 
 // Copy sends a closure through a bridge, once.
 func (s *localStore) Copy(ctx context.Context, r deploy.CopyRequest, progress func(done, total int64)) error {
-	o := nix.CopyOptions{Host: r.Host, Socket: r.Socket, Paths: []string{r.Toplevel}, NoCheckSigs: r.NoCheck, Attempts: 1}
+	o := nix.CopyOptions{Host: r.Host, Socket: r.Socket, Paths: []string{r.Toplevel}, NoCheckSigs: r.NoCheck, Attempts: 1, Reason: r.Reason}
 	err := s.tool.Copy(ctx, o, func(e nix.Event) {
 		if e.Kind == nix.EventProgress && e.OfBytes > 0 {
 			progress(e.Bytes, e.OfBytes)
