@@ -66,9 +66,14 @@ func (r *hostRun) copyOnce(ctx context.Context) error {
 	if b, ok := c.(interface{ BridgeError() string }); ok {
 		req.Reason = b.BridgeError
 	}
+	told := int64(-1)
 	return r.d.Store.Copy(ctx, req, func(done, total int64) {
-		if total > 0 {
-			r.progress(fmt.Sprintf("%d%%", done*100/total))
+		if total <= 0 {
+			return
+		}
+		if percent := done * 100 / total; percent != told {
+			told = percent
+			r.progress(fmt.Sprintf("%d%%", percent))
 		}
 	})
 }

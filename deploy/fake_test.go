@@ -242,7 +242,7 @@ func (h *fakeHost) end(p rollback.Phase) {
 
 func (h *fakeHost) status() rollback.StatusAnswer {
 	s := rollback.StatusAnswer{Protocol: 1, Host: h.name, Fleet: h.fleet, BootID: h.boot, Current: h.current, Profile: h.profile, Gen: h.gen,
-		State: "running", Load: "0.12", MemUsed: 0.18, Records: h.records,
+		State: "running", Load: "0.12 0.20 0.31", MemUsed: 0.18, Records: h.records,
 		Units: []rollback.UnitState{{Name: "web.service", Service: "web", Active: "active", Sub: "running"}}}
 	if h.journal != nil {
 		j := *h.journal

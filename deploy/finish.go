@@ -45,7 +45,7 @@ func outcomeEnd(e End) string {
 // and the exit code. It is told as the last event.
 func (e *execution) summary(soft context.Context) *Summary {
 	p := e.plan
-	s := &Summary{Schema: SummarySchema, Kind: p.Kind, Number: p.Number, Fleet: p.Fleet, Fleetwide: p.Total,
+	s := &Summary{Schema: SummarySchema, Kind: p.Kind, Number: p.Number, Fleet: p.Fleet, Fleetwide: p.Total, Evaluated: p.Evaluated,
 		Seconds: float64(took(e.d.now().Sub(e.started)))}
 	for _, h := range p.Hosts {
 		var r HostResult

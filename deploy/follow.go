@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nixmesh/nixmesh/compile"
 	"github.com/nixmesh/nixmesh/hostfacts"
 	"github.com/nixmesh/nixmesh/rollback"
+	"github.com/nixmesh/nixmesh/spec"
 )
 
 // follow watches a run over whatever connection can be had until the host says
@@ -179,9 +181,27 @@ func (f *follower) restoring(j *rollback.JournalView) {
 		f.r.ok("stood")
 	} else {
 		reason, log := reasonOf(j)
-		f.r.fail(reason, log)
+		f.r.fail(reason+f.r.place(j), log)
 	}
 	f.r.begin(PhaseRestore)
+}
+
+// place is where the service or check that failed stands in the HCL, "" where
+// none is to blame.
+func (r *hostRun) place(j *rollback.JournalView) string {
+	v := j.Verdict
+	if v == nil || v.Good || v.Service == "" {
+		return ""
+	}
+	p := compile.CheckPlace(r.d.Fleet, v.Service)
+	if p == (spec.Place{}) {
+		p = compile.ServicePlace(r.d.Fleet, v.Service)
+	}
+	r.result.Place = p.String()
+	if r.result.Place == "" {
+		return ""
+	}
+	return "   at " + r.result.Place
 }
 
 // reasonOf gives the words and the log of a run that failed.

@@ -87,7 +87,7 @@ func explainLease(host string, err error) error {
 	}
 	next := r.Refusal.Next
 	if next == "" {
-		next = "nixmesh deploy --wait-lock 5m"
+		next = "the same command with --wait-lock 90s"
 	}
 	switch r.Refusal.Code {
 	case rollback.CodeLeaseHeld, rollback.CodeBusy, rollback.CodeOperator:

@@ -39,7 +39,8 @@ type Plan struct {
 	Waves    []Wave      `json:"waves"` // of the hosts that change
 	Total    int         `json:"fleet_hosts"`
 	Notes    []string    `json:"notes,omitempty"`
-	// Evaluated hosts were not in the build's cache.
+	// Evaluated hosts were not in the build's cache; nil where nothing was built
+	// for the plan.
 	Evaluated []string `json:"evaluated"`
 
 	history *History

@@ -32,7 +32,24 @@ func WritePlan(w io.Writer, p *Plan, s term.Style, now time.Time) {
 	if quiet < len(p.Hosts) || len(p.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
+	if p.Evaluated != nil {
+		fmt.Fprintln(w, builtLine(p))
+	}
 	fmt.Fprintln(w, countLine(p))
+}
+
+// builtLine says what Nix had to evaluate: "Built: 1 host evaluated (h2), 4
+// unchanged."
+func builtLine(p *Plan) string {
+	n := len(p.Evaluated)
+	if n == 0 {
+		return "Built: nothing evaluated."
+	}
+	text := fmt.Sprintf("Built: %s evaluated (%s)", plural(n, "host"), strings.Join(p.Evaluated, ", "))
+	if rest := len(p.Hosts) - n; rest > 0 {
+		text += fmt.Sprintf(", %d unchanged", rest)
+	}
+	return text + "."
 }
 
 func liveLine(p *Plan, now time.Time) string {
@@ -257,7 +274,7 @@ func WriteRollback(w io.Writer, p *Plan, s term.Style, now time.Time) {
 		fmt.Fprintf(w, "  %s  gen %d   %s\n", s.Bold(term.Pad(h.Host, width)), h.Generation, unitLine(h.Units))
 	}
 	if p.Changes() {
-		fmt.Fprintf(w, "Recorded as release %d, signed again here. Nothing is built or deleted; data is not touched.\n", p.Number)
+		fmt.Fprintf(w, "It becomes release %d, signed again here. Nothing is built or deleted; data is not touched.\n", p.Number)
 	}
 }
 

@@ -131,14 +131,20 @@ func (s *Stored) Complete() bool {
 // State is the release's end in words for a table.
 func (s *Stored) State() string {
 	planned := s.Planned()
-	done := 0
+	done, back := 0, 0
 	for _, name := range planned {
-		if s.Outcomes[name].End == string(rollback.PhaseCommitted) {
+		switch s.Outcomes[name].End {
+		case string(rollback.PhaseCommitted):
 			done++
+		case string(rollback.PhaseRolledBack):
+			back++
 		}
 	}
-	if done == len(planned) {
+	switch {
+	case done == len(planned):
 		return "complete"
+	case done == 0 && back > 0:
+		return "rolled back"
 	}
 	return fmt.Sprintf("%d of %d hosts", done, len(planned))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/remote"
 	"github.com/nixmesh/nixmesh/rollback"
 )
 
@@ -75,7 +76,10 @@ func (r *hostRun) progress(detail string) {
 func (r *hostRun) fail(reason string, log []string) {
 	r.failed.Do(func() {
 		r.d.emit(Event{Kind: KindHost, Host: r.plan.Host, Phase: r.phase, State: StateFail, Detail: reason, Took: took(r.d.now().Sub(r.since))})
-		r.d.emit(Event{Kind: KindFailure, Host: r.plan.Host, Phase: r.phase, Detail: reason, Log: log})
+		r.d.emit(Event{Kind: KindFailure, Host: r.plan.Host, Phase: r.phase, Detail: reason, Log: fold(log)})
+		if e, ok := remote.Explain(reason); ok {
+			r.d.note(r.plan.Host, "%s; next: %s", e.Means, e.Next)
+		}
 	})
 }
 

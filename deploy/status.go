@@ -42,6 +42,10 @@ type HostStatus struct {
 	LogTail    []string             `json:"log_tail,omitempty"`
 	Drift      string               `json:"drift,omitempty"`
 
+	// ResolvesIn is how many seconds a run under way has until the host ends it
+	// by itself.
+	ResolvesIn float64 `json:"resolves_in,omitempty"`
+
 	next string // advice on Error
 	live bool   // runs what the live release says
 }
@@ -58,11 +62,11 @@ func (d *Deployer) Status(ctx context.Context, hosts []string) *FleetStatus {
 	for _, h := range hosts {
 		hs := d.hostStatus(seen[h], history)
 		if live != nil && hs.Toplevel != "" {
-			hs.live = live.Release.Hosts[h].Toplevel == hs.Toplevel
+			hs.live = live.Release.Hosts[h].Toplevel == hs.Toplevel && !hs.underWay()
 		}
 		s.Hosts = append(s.Hosts, hs)
 		s.Attention = append(s.Attention, attention(hs)...)
-		if live != nil && !hs.live && hs.Release > 0 && hs.Drift == "" {
+		if live != nil && !hs.live && hs.Release > 0 && hs.Drift == "" && !hs.underWay() {
 			s.Attention = append(s.Attention, Next{Command: "nixmesh deploy", Why: fmt.Sprintf("%s: runs release %d, not %d", h, hs.Release, live.Release.Number)})
 		}
 	}
@@ -95,11 +99,20 @@ func (d *Deployer) hostStatus(seen *Seen, history *History) HostStatus {
 	hs.Drift = drift(f)
 	if j := st.Journal; j != nil {
 		hs.Run, hs.Phase, hs.Reason = j.Run, j.Phase, j.Reason
+		if hs.underWay() {
+			hs.ResolvesIn = max(j.Deadline, 0)
+			hs.State = string(j.Phase)
+		}
 		if j.Phase != rollback.PhaseCommitted {
 			hs.LogTail = j.LogTail
 		}
 	}
 	return hs
+}
+
+// underWay says whether a switch is not over: what runs may not stay.
+func (h *HostStatus) underWay() bool {
+	return h.Phase != "" && h.Phase != rollback.PhaseRooted && !h.Phase.Terminal()
 }
 
 // attention lists what a person should look at, with the command for it.
@@ -113,8 +126,10 @@ func attention(h HostStatus) []Next {
 		add(h.next, "%s", strings.TrimPrefix(h.Error, h.Host+": "))
 	case h.Phase == rollback.PhaseNeedsOperator:
 		add("nixmesh status "+h.Host, "the last run left it in neither state: %s", h.Reason)
-	case h.Phase != "" && !h.Phase.Terminal():
-		add("nixmesh status "+h.Host, "run %s is %s", h.Run, h.Phase)
+	case h.Phase == rollback.PhaseRooted:
+		add("nixmesh deploy", "run %s was prepared and not started; the next deploy takes it over", h.Run)
+	case h.underWay():
+		add("nixmesh deploy --wait-lock 90s", "run %s is %s and not proved yet; the host ends it by itself within %.0f s", h.Run, h.Phase, max(h.ResolvesIn, 1))
 	case h.Drift != "":
 		add("nixmesh deploy --accept drift", "%s", h.Drift)
 	case h.State == "no nixmesh":
@@ -166,7 +181,7 @@ func WriteStatus(w io.Writer, s *FleetStatus, style term.Style, now time.Time) {
 		if h.MemUsed > 0 {
 			mem = fmt.Sprintf("%.0f%%", h.MemUsed*100)
 		}
-		t.Add(style.Bold(h.Host), release, gen, style.State(h.State), h.Load, mem, strings.Join(services(h.Units, style), "  "))
+		t.Add(style.Bold(h.Host), release, gen, style.State(h.State), firstWord(h.Load), mem, strings.Join(services(h.Units, style), "  "))
 	}
 	// A failing Write of stdout has nobody to be told to.
 	_ = t.Write(w)
@@ -181,6 +196,12 @@ func WriteStatus(w io.Writer, s *FleetStatus, style term.Style, now time.Time) {
 			fmt.Fprintf(w, "  %s\n    %s\n", a.Why, a.Command)
 		}
 	}
+}
+
+// firstWord is the load of the last minute of "0.12 0.20 0.31".
+func firstWord(text string) string {
+	word, _, _ := strings.Cut(text, " ")
+	return word
 }
 
 func (s *FleetStatus) headline(now time.Time) string {
@@ -244,7 +265,7 @@ func WriteHostStatus(w io.Writer, h HostStatus, style term.Style) {
 	if h.Drift != "" {
 		fmt.Fprintf(w, "  %s   %s\n", style.Warn("drifted"), h.Drift)
 	}
-	for _, l := range h.LogTail {
+	for _, l := range fold(h.LogTail) {
 		fmt.Fprintf(w, "  |  %s\n", l)
 	}
 	if len(h.Units) == 0 {

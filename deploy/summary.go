@@ -48,22 +48,25 @@ type HostResult struct {
 	Release    int     `json:"release,omitempty"` // whose toplevel runs now
 	Toplevel   string  `json:"toplevel,omitempty"`
 	Service    string  `json:"service,omitempty"` // that failed, for the next command
+	Place      string  `json:"place,omitempty"`   // of that service or check in the HCL
 	Degraded   bool    `json:"degraded,omitempty"`
 	Took       Seconds `json:"seconds,omitempty"`
 }
 
 // Summary is the end of an operation.
 type Summary struct {
-	Schema  string       `json:"schema"` // SummarySchema
-	Kind    string       `json:"kind"`   // system, rollback
-	Number  int          `json:"release"`
-	Fleet   string       `json:"fleet"`
-	Title   string       `json:"title"`
-	Hosts   []HostResult `json:"hosts"`
-	Notes   []string     `json:"notes,omitempty"`
-	Next    []Next       `json:"next,omitempty"`
-	Exit    Exit         `json:"exit"`
-	Seconds float64      `json:"seconds"`
+	Schema string       `json:"schema"` // SummarySchema
+	Kind   string       `json:"kind"`   // system, rollback
+	Number int          `json:"release"`
+	Fleet  string       `json:"fleet"`
+	Title  string       `json:"title"`
+	Hosts  []HostResult `json:"hosts"`
+	Notes  []string     `json:"notes,omitempty"`
+	Next   []Next       `json:"next,omitempty"`
+	Exit   Exit         `json:"exit"`
+	// Evaluated hosts were not in the build's cache; nil for a rollback.
+	Evaluated []string `json:"evaluated,omitempty"`
+	Seconds   float64  `json:"seconds"`
 	// Live counts hosts that run the release after it, of all hosts of the spec.
 	Live, Fleetwide int `json:"-"`
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nixmesh/nixmesh/internal/term"
 	"github.com/nixmesh/nixmesh/rollback"
+	"github.com/nixmesh/nixmesh/spec"
 )
 
 // golden compares text with testdata/NAME.golden; -update writes it.
@@ -39,7 +40,7 @@ func noon() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 
 func TestPlanText(t *testing.T) {
 	p := &Plan{Fleet: "shop", Number: 42, Total: 5, Live: &LiveInfo{Number: 41, By: "anna", Time: noon().Add(-4 * time.Hour), Complete: true},
-		Waves: []Wave{{"@canary", []string{"app2"}}, {"@app", []string{"app1"}}}, Notes: []string{"lab overrides: 3"},
+		Waves: []Wave{{"@canary", []string{"app2"}}, {"@app", []string{"app1"}}}, Notes: []string{"lab overrides: 3"}, Evaluated: []string{"app1", "app2"},
 		Hosts: []*HostPlan{
 			{Host: "app2", Action: ActionChange, Added: 15623782, Packages: []PackageChange{{Name: "shop-api-v2", New: []string{"2.0.0"}}, {Name: "shop-api-v1", Old: []string{"1.8.2"}, New: []string{"1.8.3"}}},
 				Units: UnitChanges{Start: []string{"api@v2.service"}, Restart: []string{"api@v1.service"}, Reload: []string{"nixmesh-guard.service"}}},
@@ -60,6 +61,7 @@ func TestPlanText(t *testing.T) {
 func TestFailedDeployText(t *testing.T) {
 	w := newWorld()
 	w.Now = noon
+	w.Fleet.Services = []*spec.Service{{Name: "api", On: []string{"app1", "app2"}, Place: spec.Place{File: "nixmesh.hcl", Line: 88, Block: `service "api"`}}}
 	w.hosts["app2"].bad = &rollback.Verdict{Reason: "api: GET /healthz 503 for 90 s (18 of 18 checks)", Service: "api", Log: []string{"config: STRIPE_KEY_FILE is empty", "GET /healthz 503"}}
 	s := w.mustDeploy(t, 2)
 	var text, plainText, ndjson bytes.Buffer
@@ -111,6 +113,9 @@ func TestStatusText(t *testing.T) {
 	w.mustDeploy(t, 2)
 	w.hosts["db2"].down = true
 	w.hosts["db2"].epoch++
+	w.hosts["app1"].stuck = true
+	w.hosts["app1"].journal.Phase, w.hosts["app1"].journal.Deadline = rollback.PhaseVerifying, 12
+	w.hosts["app1"].journal.Run = "r2-beef"
 	s := w.Status(t.Context(), hostNames(w.Fleet))
 	s.Live.Time = noon()
 	var b bytes.Buffer

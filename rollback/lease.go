@@ -80,8 +80,9 @@ func (h *helper) takeLease(kind string, renew bool, req LeaseRequest) (*Lease, e
 		return nil, err
 	}
 	if held != nil && held.Run != req.Run {
-		return nil, refuse(CodeLeaseHeld, "wait for it, or see who holds it and drop it with nixmesh unlock",
-			"%s lease is held by %s for %s (run %s), renewed %.0f s ago", kind, held.Holder, held.Reason, held.Run, held.Age)
+		return nil, refuse(CodeLeaseHeld, "the same command with --wait-lock 90s",
+			"%s lease is held by %s for %s (run %s), renewed %.0f s ago; if its deployer died it is free in %.0f s", kind,
+			held.Holder, held.Reason, held.Run, held.Age, max(LeaseStaleAfter.Seconds()-held.Age, 1))
 	}
 	if kind == leaseRun && !renew {
 		if err := h.mayTakeOver(req.Run); err != nil {
@@ -115,7 +116,7 @@ func (h *helper) underWay(j *Journal, run string) error {
 		return nil
 	}
 	left := j.Deadline - h.journals.now()
-	return refuse(CodeBusy, "wait for it, or resume run "+j.Run,
+	return refuse(CodeBusy, "the same command with --wait-lock 90s",
 		"run %s is %s and resolves itself within %.0f s", j.Run, j.Phase, max(left, 1))
 }
 

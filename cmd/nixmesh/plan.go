@@ -92,6 +92,9 @@ func runPlan(ctx context.Context, a *app, o planOptions) error {
 // toplevels builds the hosts. They are asked what they run meanwhile, which
 // also opens the connections.
 func (f *fleet) toplevels(ctx context.Context, d *deploy.Deployer, u *ui, hosts []string, locked bool) (deploy.Toplevels, []string, error) {
+	if err := f.pinned(hosts); err != nil {
+		return nil, nil, err
+	}
 	u.step("building and asking " + counted(len(hosts), "host"))
 	d.Prefetch(ctx)
 	b, err := f.build(ctx, hosts, locked, u.sink)
@@ -104,9 +107,6 @@ func (f *fleet) toplevels(ctx context.Context, d *deploy.Deployer, u *ui, hosts 
 	}
 	for _, w := range b.warnings {
 		fmt.Fprintln(f.stderr, "warning:", w)
-	}
-	if len(b.evaluated) > 0 && f.verbose {
-		fmt.Fprintf(f.stderr, "evaluated: %v\n", b.evaluated)
 	}
 	return b.toplevels, b.evaluated, nil
 }

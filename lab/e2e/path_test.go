@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,9 +61,21 @@ func TestPath(t *testing.T) {
 	}
 }
 
-// evaluated counts the hosts that the program says it evaluated.
+// evaluated is how many hosts the program says it evaluated, -1 where it does
+// not say.
 func evaluated(r result) int {
-	return strings.Count(r.stderr+r.stdout, "evaluated")
+	if strings.Contains(r.stdout, "Built: nothing evaluated") {
+		return 0
+	}
+	m := regexp.MustCompile(`(?m)^Built: (\d+) hosts? evaluated`).FindStringSubmatch(r.stdout)
+	if m == nil {
+		return -1
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // TestAddressesSwapped: the host itself says that it is another one.
