@@ -24,7 +24,7 @@ func (d *decoder) host(f *Fleet, b *block) *Host {
 		System:  d.matching(b, "system", "x86_64-linux", `^[a-z0-9_]+-linux$`, "a Linux system of Nix", `system = "aarch64-linux"`),
 		Config:  d.config(f, b),
 		Imports: d.imports(f, b),
-		BuildOn: d.choice(b, "build_on", "local", "local", "target"),
+		BuildOn: d.buildOn(b),
 		SSH:     d.ssh(b.one("ssh"), f.SSH),
 	}
 	h.Nixos, h.NixosPlace = d.nixos(b)
@@ -34,6 +34,19 @@ func (d *decoder) host(f *Fleet, b *block) *Host {
 		}
 	}
 	return h
+}
+
+// buildOn refuses "target" while nothing builds there: building here instead
+// would be another thing than what was written.
+func (d *decoder) buildOn(b *block) string {
+	on := d.choice(b, "build_on", "local", "local", "target")
+	if on != "target" {
+		return on
+	}
+	it, _ := d.item(b, "build_on")
+	d.add(problem{code: "NM0109", rng: it.rng, block: b.title,
+		detail: "Building on the host itself comes with a later release of nixmesh.", hint: `build_on = "local"`})
+	return "local"
 }
 
 func (d *decoder) hostKey(it item, text string) string {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +26,19 @@ type app struct {
 	quiet    bool
 	verbose  bool
 	yes      bool
+
+	// note says one line while a command goes on, where the person who watches
+	// sees it: above a live region, or on stderr. A signal uses it, too.
+	note atomic.Pointer[func(string)]
+}
+
+// tell says one line to whoever watches.
+func (a *app) tell(line string) {
+	if note := a.note.Load(); note != nil {
+		(*note)(line)
+		return
+	}
+	fmt.Fprintln(a.stderr, line)
 }
 
 // isJSON says whether the answer is wanted as JSON.

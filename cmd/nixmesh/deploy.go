@@ -67,6 +67,9 @@ EXIT STATUS
 }
 
 func runDeploy(ctx context.Context, a *app, o deployOptions) error {
+	if o.parallel < 0 || o.confirm < 0 || o.waitLock < 0 {
+		return usageErrorf("--parallel, --confirm and --wait-lock take no negative value")
+	}
 	f, err := a.openFleet()
 	if err != nil {
 		return err

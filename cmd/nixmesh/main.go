@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -37,7 +36,7 @@ func run(argv []string) int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		getenv: os.Getenv, now: time.Now,
 	}
-	ctx, stop := interruptible(a.stderr)
+	ctx, stop := interruptible(a)
 	defer stop()
 	return execute(ctx, a, argv[1:])
 }
@@ -64,7 +63,7 @@ func (errInterrupted) Is(target error) bool { return target == context.Canceled 
 
 // interruptible returns a context that the first SIGINT or SIGTERM cancels.
 // The second one ends the process at once: hosts resolve by themselves.
-func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
+func interruptible(a *app) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -75,10 +74,11 @@ func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
 		case <-done:
 			return
 		}
-		fmt.Fprintln(stderr, "interrupted: starting nothing new; hosts that are armed finish by themselves. Once more to leave now.")
+		a.tell("interrupted: starting nothing new; hosts that are armed finish by themselves. Once more to leave now.")
 		cancel(errInterrupted{})
 		select {
 		case <-signals:
+			fmt.Fprintln(a.stderr, "\nleft. Hosts that were armed finish or go back by themselves; this deploy's leases end after a minute. Next: nixmesh status")
 			os.Exit(exitInterrupted)
 		case <-done:
 		}

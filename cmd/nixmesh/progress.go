@@ -44,6 +44,8 @@ func (a *app) newUI() *ui {
 		u.sink, u.close = r, r.Close
 	}
 	u.sink = u.stamped(u.sink)
+	note := func(line string) { u.sink.Event(deploy.Event{Kind: deploy.KindNote, Detail: line}) }
+	a.note.Store(&note)
 	return u
 }
 
@@ -67,6 +69,7 @@ func (u *ui) text() io.Writer {
 
 // end stops the renderer; a second call does nothing.
 func (u *ui) end() {
+	u.a.note.Store(nil)
 	u.close()
 	u.close = func() {}
 }

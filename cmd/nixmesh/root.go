@@ -73,7 +73,7 @@ func newRootCmd(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupWrite, newFmtCmd(a), newValidateCmd(a), newShowCmd(a), newLockCmd(a))
+	add(groupWrite, newFmtCmd(a), newValidateCmd(a), newShowCmd(a), newLockCmd(a), newUpdateCmd(a))
 	add(groupShip, newBuildCmd(a), newPlanCmd(a), newDeployCmd(a), newRollbackCmd(a), newReleaseCmd(a))
 	add(groupSee, newStatusCmd(a))
 	add(groupHosts, newHostCmd(a), newExecCmd(a))

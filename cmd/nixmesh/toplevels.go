@@ -15,6 +15,7 @@ import (
 	"github.com/nixmesh/nixmesh/internal/term"
 	"github.com/nixmesh/nixmesh/modules"
 	"github.com/nixmesh/nixmesh/nix"
+	"github.com/nixmesh/nixmesh/spec"
 )
 
 // allocate gives numbers to what has none in nixmesh.lock. A lock that would
@@ -46,10 +47,25 @@ type built struct {
 	warnings  []string
 }
 
-// build compiles the fleet and builds the toplevels of hosts. The note says
-// what a person has to do with the lock.
+// build builds the toplevels of hosts.
 func (f *fleet) build(ctx context.Context, hosts []string, locked bool, events deploy.Sink) (*built, error) {
-	f.printDiagnostics(f.warnings, f.hcl)
+	w, err := f.prepare(ctx, locked)
+	if err != nil {
+		return nil, err
+	}
+	results, err := w.Build(ctx, hosts, nix.BuildOptions{}, func(e nix.Event) { buildEvent(events, e) })
+	if err != nil {
+		return nil, err
+	}
+	return collect(results), nil
+}
+
+// prepare compiles the fleet and lays out the flake that Nix builds from. What
+// a person has to do with the lock is said on stderr.
+func (f *fleet) prepare(ctx context.Context, locked bool) (*nix.Workspace, error) {
+	if n := len(f.warnings); n > 0 {
+		fmt.Fprintf(f.stderr, "%s in the spec: nixmesh validate\n", counted(n, "warning"))
+	}
 	note, err := f.allocate(locked)
 	if err != nil {
 		return nil, err
@@ -80,13 +96,9 @@ func (f *fleet) build(ctx context.Context, hosts []string, locked bool, events d
 		trees = append(trees, nix.HostTree{Name: h.Name, System: h.System, Module: h.Module, KeyModule: h.KeyModule, Roots: h.Roots})
 	}
 	if err := w.Prepare(ctx, out.Flake, trees, tree); err != nil {
-		return nil, err
+		return nil, refusedFile(err)
 	}
-	results, err := w.Build(ctx, hosts, nix.BuildOptions{}, func(e nix.Event) { buildEvent(events, e) })
-	if err != nil {
-		return nil, err
-	}
-	return collect(results), nil
+	return w, nil
 }
 
 // nixpkgs is the flake reference that replaces the fleet's: NIXMESH_NIXPKGS in
@@ -156,11 +168,41 @@ func collect(results map[string]nix.Result) *built {
 	return b
 }
 
+// refusedFile turns a file that must not enter the store into a diagnostic.
+func refusedFile(err error) error {
+	var refused *nix.RefusedError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	return &exitError{code: exitInvalid, err: fmt.Errorf("%s %w\nNext: %s", refused.Code(), err, refused.Next())}
+}
+
+// pinned refuses hosts whose key nobody has pinned, before anything is built.
+func (f *fleet) pinned(hosts []string) error {
+	if f.lab != nil {
+		return nil
+	}
+	asked := spec.Fleet{}
+	for _, h := range f.spec.Hosts {
+		if slices.Contains(hosts, h.Name) {
+			asked.Hosts = append(asked.Hosts, h)
+		}
+	}
+	missing := spec.MissingHostKeys(&asked, f.lock)
+	f.printDiagnostics(missing, f.hcl)
+	return diagnosticsExit(missing)
+}
+
 // buildFailed prints what nix said and ends the command: nothing was contacted.
+// The trace above nix's last error is for -v.
 func (f *fleet) buildFailed(b *built) error {
 	for _, h := range slices.Sorted(maps.Keys(b.failed)) {
 		fmt.Fprintf(f.stderr, "%s  build FAIL\n", h)
-		for line := range strings.Lines(strings.TrimSpace(b.failed[h].Error()) + "\n") {
+		text := b.failed[h].Error()
+		if said := (*nix.Error)(nil); errors.As(b.failed[h], &said) && !f.verbose {
+			text = said.Short()
+		}
+		for line := range strings.Lines(strings.TrimSpace(text) + "\n") {
 			fmt.Fprintf(f.stderr, "%s  |  %s", h, line)
 		}
 	}
