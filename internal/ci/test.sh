@@ -35,6 +35,24 @@ else
 fi
 
 echo "== tests"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 # Lab tests mostly wait: more of them at once than there are cores.
-go test -timeout 20m -parallel 5 ./...
+set +e
+go test -timeout 20m -parallel 5 -v ./... 2>&1 | tee "$log" | grep --line-buffered -E '^(ok|FAIL|panic:|--- )'
+status=${PIPESTATUS[0]}
+set -e
+if [ "$status" != 0 ]; then
+	echo "== what failed"
+	awk '/^=== (RUN|PAUSE|CONT)/ {next} /^ok / || /no test files/ {next} /^ *--- PASS/ {next} {print}' "$log" | tail -400
+	exit "$status"
+fi
+if grep -qE '^ *--- SKIP' "$log"; then
+	echo "== skipped, and why"
+	grep -E -A1 '^ *--- SKIP' "$log"
+	if [ "$NIXMESH_TEST_LAB" = require ]; then
+		echo "a test was skipped though its parts run here" >&2
+		exit 1
+	fi
+fi
 echo "all layers passed in $((SECONDS - started)) s (lab: $NIXMESH_TEST_LAB)"
