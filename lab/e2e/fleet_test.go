@@ -201,6 +201,7 @@ func (r result) says(t *testing.T, texts ...string) result {
 
 // process is a run of the program that goes on.
 type process struct {
+	t              *testing.T
 	cmd            *exec.Cmd
 	args           []string
 	stdout, stderr *bytes.Buffer
@@ -211,7 +212,7 @@ type process struct {
 func (f *fleet) start(args ...string) *process {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	p := &process{cmd: exec.CommandContext(ctx, binary(f.t), args...), args: args, stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, started: time.Now(), cancel: cancel}
+	p := &process{t: f.t, cmd: exec.CommandContext(ctx, binary(f.t), args...), args: args, stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, started: time.Now(), cancel: cancel}
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	p.cmd.Dir = f.dir
 	p.cmd.Env = append(os.Environ(), "NO_COLOR=1", "NIXMESH_PROGRESS=plain")
@@ -231,7 +232,24 @@ func (p *process) wait() result {
 	if err != nil && code == 0 {
 		r.code = -1
 	}
+	if r.code != 0 && slices.Contains(p.args, "deploy") {
+		p.t.Logf("deploy: exit %d after %.1fs: %s", r.code, r.took.Seconds(), r.essence())
+	}
 	return r
+}
+
+// essence is what the program said went wrong, for the log of the test.
+func (r result) essence() string {
+	var lines []string
+	for line := range strings.Lines(r.stdout + r.stderr) {
+		for _, word := range []string{"FAIL", "rolled back", "needs-operator", "refused", "unreachable", "not started", "nixmesh: "} {
+			if strings.Contains(line, word) && len(lines) < 6 {
+				lines = append(lines, strings.Join(strings.Fields(line), " "))
+				break
+			}
+		}
+	}
+	return strings.Join(lines, " | ")
 }
 
 // run runs the program on this fleet as the lab has it.
