@@ -67,6 +67,9 @@ func (h *helper) armRun(ctx context.Context, j *Journal) (*Journal, error) {
 	if err := h.writeUnits(ctx, j); err != nil {
 		return j, err
 	}
+	if err := h.takeReserve(); err != nil {
+		return j, err
+	}
 	deadline, err := h.arm(ctx, j.Run, timerA, j.ActivateTimeout.D()+j.Confirm.D()+deployerGrace)
 	if err != nil {
 		return j, err
@@ -196,7 +199,7 @@ func (h *helper) judgeSwitch(ctx context.Context, j *Journal, r SwitchResult) st
 	case "2":
 		return "the activation script failed"
 	case "11":
-		return "another switch holds " + switchLock
+		return "another switch holds " + switchLock + h.switchHolderNote()
 	case "100":
 		return "the new system takes effect only after a reboot (init interface differs)"
 	}
@@ -212,7 +215,7 @@ func (h *helper) startVerification(ctx context.Context, j *Journal) error {
 		return err
 	}
 	if _, err := h.journals.change(j.Run, []Phase{PhaseActivating}, PhaseVerifying, func(j *Journal) { j.Deadline = deadline }); err != nil {
-		return h.revertNow(ctx, j.Run, err)
+		return h.revertNow(ctx, j.Run, PhaseActivating, err)
 	}
 	if err := h.start(ctx, j.Run, kindVerify); err != nil {
 		return err // timer B reverts
@@ -220,13 +223,14 @@ func (h *helper) startVerification(ctx context.Context, j *Journal) error {
 	return h.disarm(ctx, j.Run, timerA) // still there, it would find a later phase or revert late
 }
 
-// revertNow starts the revert when the way forward cannot be written down: on
-// a full disk there is nothing to wait for. cause stays the error.
-func (h *helper) revertNow(ctx context.Context, run string, cause error) error {
+// revertNow starts the revert when the way out of phase and forward cannot be
+// written down: on a full disk there is nothing to wait for. cause stays the
+// error.
+func (h *helper) revertNow(ctx context.Context, run string, phase Phase, cause error) error {
 	if errors.Is(cause, errConflict) {
 		return cause
 	}
-	if _, err := h.journals.update(run, PhaseActivating, setReason(cause.Error())); err != nil {
+	if _, err := h.journals.update(run, phase, setReason(cause.Error())); err != nil {
 		h.note("%v", err)
 	}
 	return errors.Join(cause, h.start(ctx, run, kindRevert))

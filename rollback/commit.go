@@ -48,7 +48,7 @@ func (h *helper) commit(ctx context.Context, c *call) error {
 	}
 	// Exactly one of this and the revert wins.
 	if j, err = h.journals.change(j.Run, []Phase{PhaseVerifying}, PhaseCommitting, func(j *Journal) { j.Deadline = deadline }); err != nil {
-		return err
+		return h.revertNow(ctx, c.run, PhaseVerifying, err)
 	}
 	if err := h.disarm(ctx, j.Run, timerB); err != nil {
 		h.note("stop timer B: %v", err) // it finds timer C waiting and leaves
@@ -320,6 +320,7 @@ func (h *helper) undo(ctx context.Context, run string) error {
 
 // undoSteps brings profile and loader back. Each can be done again.
 func (h *helper) undoSteps(ctx context.Context, j *Journal) error {
+	h.freeReserve()
 	old := j.bootOld()
 	if now, _ := h.profile(); now != old {
 		args := []string{"--profile", systemLink, "--set", old}

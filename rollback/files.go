@@ -45,6 +45,8 @@ type Volume interface {
 	SyncAll(name string) error
 	// Free returns the free and all bytes of the file system that holds name.
 	Free(name string) (free, size int64, err error)
+	// Reserve makes a file that takes size bytes of its file system.
+	Reserve(name string, size int64) error
 	// Lock takes an exclusive flock on name, which is created. Without wait a
 	// held lock is errLocked.
 	Lock(name string, wait bool) (unlock func(), err error)

@@ -29,3 +29,12 @@ func lockHolder(name string) string {
 	}
 	return ""
 }
+
+// switchHolderNote is switchLockHolder as the end of a sentence; "" when the
+// lock is free by now.
+func (h *helper) switchHolderNote() string {
+	if holder := h.switchLockHolder(); holder != "" {
+		return ": " + holder
+	}
+	return ""
+}

@@ -1,6 +1,7 @@
 package rollback
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -80,6 +81,28 @@ func (osFiles) Free(name string) (free, size int64, err error) {
 		return 0, 0, fmt.Errorf("statfs %s: %w", name, err)
 	}
 	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+}
+
+func (o osFiles) Reserve(name string, size int64) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	random := make([]byte, size) // such file systems often compress
+	if _, err := rand.Read(random); err != nil {
+		return err
+	}
+	return o.Write(name, random, 0o600)
 }
 
 func (osFiles) Lock(name string, wait bool) (func(), error) {

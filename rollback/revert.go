@@ -245,6 +245,7 @@ func (h *helper) stopSwitch(ctx context.Context, j *Journal) error {
 // bringOld activates OLD and judges it. An error lets the fallback unit try
 // with nothing of ours.
 func (h *helper) bringOld(ctx context.Context, j *Journal) error {
+	h.freeReserve()
 	now := h.current()
 	if j.SwitchBoot != h.bootID && now != j.New {
 		return h.rolledBack(ctx, j) // OLD booted, or what a person chose: that stays

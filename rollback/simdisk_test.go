@@ -222,6 +222,8 @@ func (d *simDisk) SyncAll(string) error {
 
 func (d *simDisk) Free(string) (free, size int64, err error) { return 1 << 30, 1 << 31, nil }
 
+func (d *simDisk) Reserve(name string, _ int64) error { return d.Write(name, nil, 0o600) }
+
 func (d *simDisk) Lock(name string, _ bool) (func(), error) {
 	if d.locked[name] {
 		return nil, errLocked

@@ -126,6 +126,7 @@ func (h *helper) sweep(ctx context.Context, j *Journal, wait time.Duration) erro
 			return err
 		}
 	}
+	h.freeReserve()
 	if err := h.Files.Remove(progressFile(j.Run)); err != nil {
 		return fmt.Errorf("remove progress: %w", err)
 	}

@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// later starts a script inside a host, which goes on when the call is over.
+func (f *fleet) later(host, script string) {
+	f.t.Helper()
+	f.ssh(host, "setsid sh -c '"+script+"' </dev/null >/run/later.log 2>&1 &").want(f.t, 0)
+}
+
+// kill9 kills the process of one of the run's units, once or each time that
+// there is one. The pattern does not match the script's own command line.
+func (f *fleet) kill9(host, verb string, once bool) {
+	f.t.Helper()
+	pattern := "host [" + verb[:1] + "]" + verb[1:] + " r"
+	script := "for i in $(seq 12000); do pkill -KILL -f \"" + pattern + "\" && echo killed"
+	if once {
+		script += " && exit"
+	}
+	f.later(host, script+"; sleep 0.005; done")
+}
+
+// wasKilled fails where kill9 never met its victim.
+func (f *fleet) wasKilled(host string, times int) {
+	f.t.Helper()
+	r := f.ssh(host, "cat /run/later.log")
+	if n := strings.Count(r.stdout, "killed"); n < times {
+		f.t.Errorf("killed %d times, want %d: %s", n, times, r)
+	}
+}
+
+// TestUnitsKilled kills the processes of the run's units with -9.
+func TestUnitsKilled(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, verb string
+		once       bool
+		times      int
+		code       int
+		end        string
+		bad        bool // the new system fails
+		fillBoot   bool // the commit fails
+	}{
+		{name: "verify", verb: "verify", once: true, times: 1, code: 4, end: "rolled-back"},
+		{name: "commit once", verb: "commit-run", once: true, times: 1, code: 0, end: "committed"},
+		{name: "commit twice", verb: "commit-run", times: 2, code: 4, end: "rolled-back"},
+		{name: "undo", verb: "undo", once: true, times: 1, code: 4, end: "rolled-back", fillBoot: true},
+		{name: "revert", verb: "revert-run", once: true, times: 1, code: 4, end: "rolled-back", bad: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, "h1")
+			f.deploy().want(t, 0)
+			h := f.host("h1")
+			before := f.journal(h.Root)
+			f.kill9("h1", c.verb, c.once)
+			f.service("web", `  env = { COLOUR = "blue" }`)
+			if c.bad {
+				f.service("web", `  env = { FAIL_HEALTH = "1" }`)
+			}
+			p := f.startDeploy("deploy", "-y")
+			if c.fillBoot {
+				until(t, time.Minute, "the run is verified on", func() bool {
+					j := f.journal(h.Root)
+					return j.Run != before.Run && j.Phase == "verifying"
+				})
+				f.lab("break", "h1", "--fill-boot").want(t, 0)
+			}
+			p.wait().want(t, c.code)
+			f.wasKilled("h1", c.times)
+			j := f.journal(h.Root)
+			if j.Phase != c.end {
+				t.Errorf("the run ended %s, want %s", j.Phase, c.end)
+			}
+			want := j.Old
+			if c.end == "committed" {
+				want = j.New
+			}
+			f.wantSettled("h1", want)
+			f.wantNoLitter("h1")
+			f.lab("heal").want(t, 0)
+		})
+	}
+}
+
+// TestDiskFull fills the disk in the middle of a switch: the host comes to the
+// old system or the new one, whole, and takes the next deploy when there is
+// room again.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []string{"rooted", "activating", "verifying", "committing"} {
+		t.Run(phase, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, "h1")
+			f.deploy().want(t, 0)
+			h := f.host("h1")
+			p := f.deployUntil(t, h, phase)
+			was := f.journal(h.Root)
+			f.lab("break", "h1", "--fill-store").want(t, 0)
+			r := p.wait()
+			t.Logf("full in %s: exit %d: %s", phase, r.code, r)
+			if r.code != 0 && r.code != 1 && r.code != 4 {
+				t.Errorf("exit %d with a full disk: %s", r.code, r)
+			}
+			s := f.systems("h1")
+			if s.current != s.profile || s.current != s.boot || (s.current != was.Old && s.current != was.New) {
+				t.Errorf("neither the old system %s nor the new one %s, whole: %+v", was.Old, was.New, s)
+			}
+			f.lab("heal").want(t, 0)
+			f.service("web", `  env = { COLOUR = "white" }`)
+			f.deploy("--wait-lock", "90s").want(t, 0)
+			f.wantNoLitter("h1")
+		})
+	}
+}
+
+// TestBootFull fills /boot after the guard has seen room there: the commit
+// fails twice and is undone.
+func TestBootFull(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	old := f.systems("h1").current
+	p := f.deployUntil(t, f.host("h1"), "verifying")
+	f.lab("break", "h1", "--fill-boot").want(t, 0)
+	p.wait().want(t, 4).says(t, "twice")
+	f.wantSettled("h1", old)
+	f.wantNoLitter("h1")
+	f.lab("heal").want(t, 0)
+	f.deploy().want(t, 0)
+}
+
+// TestSwitchLockHeld: somebody else's switch-to-configuration runs when ours
+// is started.
+func TestSwitchLockHeld(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	old := f.systems("h1").current
+	f.later("h1", `until grep -q "^ \"phase\": \"\(rooted\|armed\)\"" /var/lib/nixmesh/journal.json; do sleep 0.002; done; exec flock /run/nixos/switch-to-configuration.lock sleep 15`)
+	f.service("web", `  env = { COLOUR = "blue" }`)
+	f.deploy().want(t, 1).says(t, "another switch holds", "flock")
+	if j := f.journal(f.host("h1").Root); j.Phase != "failed" {
+		t.Errorf("the run ended %s, want failed", j.Phase)
+	}
+	f.wantSettled("h1", old)
+	f.wantNoLitter("h1")
+	f.ssh("h1", "pkill -x flock; pkill -x sleep; true").want(t, 0)
+	f.deploy().want(t, 0)
+}
+
+// TestProfileMoved: somebody sets the system profile between verification and
+// commit. Theirs stays; the host runs what it ran.
+func TestProfileMoved(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.deploy().want(t, 0)
+	theirs := f.systems("h1").current
+	f.service("web", `  env = { COLOUR = "blue" }`)
+	f.deploy().want(t, 0)
+	old := f.systems("h1")
+	f.later("h1", `until grep -q "^ \"phase\": \"verifying\"" /var/lib/nixmesh/journal.json; do sleep 0.005; done; exec nix-env -p /nix/var/nix/profiles/system --set `+theirs)
+	f.service("web", `  env = { COLOUR = "green" }`)
+	f.deploy().want(t, 4).says(t, "moved by somebody else")
+	now := f.systems("h1")
+	if now.current != old.current || now.profile != theirs || now.boot != old.boot {
+		t.Errorf("before %+v, their profile %s, now %+v", old, theirs, now)
+	}
+	f.wantNoLitter("h1")
+}
