@@ -90,30 +90,21 @@ func (e *execution) open(soft, hard context.Context) error {
 	if err := d.openLedger(soft, e.leases, e.plan, e.id, e.o.WaitLock); err != nil {
 		return err
 	}
-	for _, h := range slices.Sorted(slices.Values(e.hosts())) {
-		p := e.planOf(h)
+	hosts := slices.Sorted(slices.Values(e.hosts()))
+	for _, h := range hosts {
 		l, err := d.link(h)
 		if err != nil {
 			return err
 		}
-		r := e.newRun(p, l, e.id, nil)
-		e.runs[h] = r
-		if p.Action == ActionFirst {
-			continue // its helper comes with the copy
-		}
-		_, err = e.leases.take(soft, l, leaseRun, e.id, e.o.WaitLock)
-		if lost(err) {
-			e.set(r.finish(EndUnreachable, plain(h, err)))
-			continue
-		}
-		if err != nil {
-			return err
-		}
+		e.runs[h] = e.newRun(e.planOf(h), l, e.id, nil)
+	}
+	err := e.takeHosts(soft, hosts)
+	if err != nil {
+		return err
 	}
 	if e.leases.waited {
 		return &Error{Exit: ExitRefused, Err: ErrMoved, Next: "nixmesh plan"}
 	}
-	var err error
 	e.stored, err = d.sign(soft, e.plan, e.o.Record)
 	if err != nil {
 		return err
@@ -122,6 +113,35 @@ func (e *execution) open(soft, hard context.Context) error {
 		r.stored = e.stored
 	}
 	return d.Local.Write(e.stored)
+}
+
+// takeHosts takes the hosts' leases: at once, as who holds the ledger has few
+// rivals and nobody waits; in name order where this deploy waits for others, so
+// that two that wait never hold what the other wants.
+func (e *execution) takeHosts(soft context.Context, hosts []string) error {
+	width := len(hosts)
+	if e.o.WaitLock > 0 {
+		width = 1
+	}
+	errs := make([]error, len(hosts))
+	each(hosts, width, func(h string) {
+		r := e.runs[h]
+		if r.plan.Action == ActionFirst {
+			return // its helper comes with the copy
+		}
+		_, err := e.leases.take(soft, r.link, leaseRun, e.id, e.o.WaitLock)
+		if lost(err) {
+			e.set(r.finish(EndUnreachable, plain(h, err)))
+			return
+		}
+		errs[slices.Index(hosts, h)] = err
+	})
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepare copies to all hosts and roots there, before the first switch.
@@ -184,11 +204,15 @@ func (e *execution) signed(ctx context.Context, r *hostRun) error {
 }
 
 func (r *hostRun) signThere(ctx context.Context) error {
-	info, err := readPathInfo(ctx, r.link.shell, r.plan.New)
-	if err != nil {
-		return err
+	info := r.plan.info
+	if info == nil {
+		read, err := readPathInfo(ctx, r.link.shell, r.plan.New)
+		if err != nil {
+			return err
+		}
+		info = &read
 	}
-	sig, err := r.d.SignNix(info)
+	sig, err := r.d.SignNix(*info)
 	r.sigs = []string{sig}
 	return err
 }

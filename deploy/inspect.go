@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
 	"github.com/nixmesh/nixmesh/remote"
@@ -106,8 +107,7 @@ func (d *Deployer) inspect(ctx context.Context, s *Seen) {
 		d.inspectFirst(ctx, s, true)
 		return
 	}
-	var facts rollback.Preflight
-	err = l.call(ctx, rollback.VerbPreflight, nil, rollback.PreflightRequest{}, &facts)
+	facts, status, err, statusErr := l.look(ctx)
 	if d.FirstAny && noNixmesh(err) {
 		d.inspectFirst(ctx, s, false)
 		return
@@ -116,16 +116,30 @@ func (d *Deployer) inspect(ctx context.Context, s *Seen) {
 		s.Err = err
 		return
 	}
-	s.Facts = &facts
-	if s.Err = d.identify(s.Host, &facts); s.Err != nil {
+	s.Facts = facts
+	if s.Err = d.identify(s.Host, facts); s.Err != nil {
 		return
 	}
-	var status rollback.StatusAnswer
-	if err := l.call(ctx, rollback.VerbStatus, nil, rollback.StatusRequest{Records: recordsAsked}, &status); err != nil {
-		s.Err = err
+	if s.Err = statusErr; s.Err != nil {
 		return
 	}
-	s.Status = &status
+	s.Status = status
+}
+
+// look asks for preflight and status at once, over one connection that is
+// opened once: a host that is away is not waited for twice.
+func (l *link) look(ctx context.Context) (facts *rollback.Preflight, status *rollback.StatusAnswer, err, statusErr error) {
+	if _, err := l.host(ctx); err != nil {
+		return nil, nil, &LostError{Host: l.target.Name, Err: err}, nil
+	}
+	facts, status = &rollback.Preflight{}, &rollback.StatusAnswer{}
+	var both sync.WaitGroup
+	both.Go(func() {
+		statusErr = l.call(ctx, rollback.VerbStatus, nil, rollback.StatusRequest{Records: recordsAsked}, status)
+	})
+	err = l.call(ctx, rollback.VerbPreflight, nil, rollback.PreflightRequest{}, facts)
+	both.Wait()
+	return facts, status, err, statusErr
 }
 
 // noNixmesh says whether a failed preflight may mean that the host does not

@@ -76,6 +76,7 @@ type HostPlan struct {
 
 	seen  *Seen
 	facts *hostfacts.Facts // host.json of New, nil where it was not read
+	info  *PathInfo        // of New in the host's own store, nil where it was not read
 }
 
 // Problem is why a host takes no part.

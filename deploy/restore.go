@@ -102,7 +102,8 @@ func (e *execution) cascade(soft, hard context.Context) {
 	}
 }
 
-// unitsThere compares the units of both systems in the host's own store.
+// unitsThere compares the units of both systems in the host's own store, and
+// reads there what will be signed.
 func (d *Deployer) unitsThere(ctx context.Context, p *Plan, host string) {
 	i := slices.IndexFunc(p.Hosts, func(h *HostPlan) bool { return h.Host == host })
 	if i < 0 || !p.Hosts[i].changes() {
@@ -113,8 +114,18 @@ func (d *Deployer) unitsThere(ctx context.Context, p *Plan, host string) {
 		return
 	}
 	h := p.Hosts[i]
-	old, err1 := readUnits(ctx, l.shell, h.Old)
-	new, err2 := readUnits(ctx, l.shell, h.New)
+	var old, new map[string]unitFile
+	var err1, err2 error
+	var all sync.WaitGroup
+	all.Go(func() { old, err1 = readUnits(ctx, l.shell, h.Old) })
+	all.Go(func() { new, err2 = readUnits(ctx, l.shell, h.New) })
+	all.Go(func() {
+		// Where it fails, it is read once more when it is needed.
+		if info, err := readPathInfo(ctx, l.shell, h.New); err == nil {
+			h.info = &info
+		}
+	})
+	all.Wait()
 	if err2 != nil {
 		h.refuse(ExitRefused, "nixmesh deploy", "release %d is not kept there any more: %v", p.Restores, err2)
 		return
