@@ -62,7 +62,7 @@ func (l *link) adopt(c remote.Host) {
 	l.conn = c
 	l.mu.Unlock()
 	if old != nil {
-		old.Close()
+		_ = old.Close()
 	}
 }
 
@@ -73,14 +73,14 @@ func (l *link) drop(c remote.Host) {
 		l.conn = nil
 	}
 	l.mu.Unlock()
-	c.Close()
+	_ = c.Close()
 }
 
 func (l *link) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn != nil {
-		l.conn.Close()
+		_ = l.conn.Close()
 		l.conn = nil
 	}
 }
@@ -109,7 +109,7 @@ func (l *link) insist(ctx context.Context, patience time.Duration, verb string, 
 	wait := 200 * time.Millisecond
 	for {
 		err := l.call(ctx, verb, args, in, out)
-		if err == nil || !(lost(err) || errors.Is(err, ErrSudo)) {
+		if err == nil || !again(err) {
 			return err
 		}
 		select {
@@ -120,6 +120,9 @@ func (l *link) insist(ctx context.Context, patience time.Duration, verb string, 
 		wait = min(wait*2, 3*time.Second)
 	}
 }
+
+// again says whether a call may have another answer in a moment.
+func again(err error) bool { return lost(err) || errors.Is(err, ErrSudo) }
 
 var errPatience = errors.New("no answer in time")
 

@@ -100,7 +100,7 @@ func writeFile(name string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone where all went well
 	if _, err := tmp.Write(body); err != nil {
 		tmp.Close()
 		return err

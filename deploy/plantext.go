@@ -38,8 +38,7 @@ func WritePlan(w io.Writer, p *Plan, s term.Style, now time.Time) {
 	fmt.Fprintln(w, countLine(p))
 }
 
-// builtLine says what Nix had to evaluate: "Built: 1 host evaluated (h2), 4
-// unchanged."
+// builtLine says which hosts Nix had to evaluate, and how many not.
 func builtLine(p *Plan) string {
 	n := len(p.Evaluated)
 	if n == 0 {

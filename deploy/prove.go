@@ -99,7 +99,7 @@ func (r *hostRun) prove(ctx context.Context, before *rollback.StatusAnswer) (rem
 		err = r.sameBoot(before, &st)
 	}
 	if err != nil || first {
-		c.Close()
+		_ = c.Close()
 		return nil, err
 	}
 	return c, nil

@@ -180,7 +180,7 @@ func (l *Live) draw(above string) {
 		b.WriteString(clipWidth(t, l.style.Width) + "\n")
 	}
 	l.drawn = len(lines)
-	io.WriteString(l.w, b.String())
+	_, _ = io.WriteString(l.w, b.String())
 }
 
 func (l *Live) lines() []string {

@@ -205,7 +205,7 @@ func (r *hostRun) perform(ctx context.Context) HostResult {
 func (r *hostRun) activate(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		err := r.link.call(ctx, rollback.VerbActivate, []string{r.id}, nil, nil)
-		if err == nil || attempt == 5 || !(lost(err) || errors.Is(err, ErrSudo)) {
+		if err == nil || attempt == 5 || !again(err) {
 			return err
 		}
 		var st rollback.StatusAnswer
