@@ -66,11 +66,6 @@ func (e *execution) summary(soft context.Context) *Summary {
 		s.Exit = Worst(s.Exit, ExitInterrupted)
 	}
 	s.Live = s.count(EndDeployed, EndUnchanged)
-	for h := range p.carried {
-		if p.carried[h] != "" {
-			s.Live++
-		}
-	}
 	s.Title = e.title(s)
 	s.Next = e.next(s)
 	e.d.emit(Event{Kind: KindSummary, Number: p.Number, Summary: s})
@@ -114,7 +109,51 @@ func (e *execution) title(s *Summary) string {
 	if s.Kind == ReleaseRollback {
 		name += fmt.Sprintf(" (= %d)", e.plan.Restores)
 	}
+	done := hostsWith(s, EndDeployed)
+	if len(done) == 0 {
+		return name + " was deployed to no host."
+	}
+	if rest := e.notAsked(); len(rest) > 0 {
+		text := fmt.Sprintf("%s: deployed to %s (%s)", name, plural(len(done), "host"), strings.Join(done, ", "))
+		if same := hostsWith(s, EndUnchanged); len(same) > 0 {
+			text += fmt.Sprintf(", %d unchanged (%s)", len(same), strings.Join(same, ", "))
+		}
+		return text + "; " + notInIt(rest) + "."
+	}
 	return fmt.Sprintf("%s is live on %d of %d hosts.", name, s.Live, s.Fleetwide)
+}
+
+// notAsked lists the spec's hosts that the plan leaves out, each with the
+// release that it runs: "n1 r8".
+func (e *execution) notAsked() []string {
+	var rest []string
+	for _, h := range hostNames(e.d.Fleet) {
+		if slices.ContainsFunc(e.plan.Hosts, func(p *HostPlan) bool { return p.Host == h }) {
+			continue
+		}
+		rest = append(rest, withRelease(h, e.plan.history.Of(h, e.plan.carried[h])))
+	}
+	return rest
+}
+
+// withRelease is "n1 r8", or the name alone where the release is not known.
+func withRelease(host string, release int) string {
+	if release == 0 {
+		return host
+	}
+	return fmt.Sprintf("%s r%d", host, release)
+}
+
+// namesShown is how many hosts a sentence names before it only counts them.
+const namesShown = 8
+
+// notInIt is "2 hosts not in it (n1 r8, n2 r8)".
+func notInIt(hosts []string) string {
+	text := plural(len(hosts), "host") + " not in it"
+	if len(hosts) > namesShown {
+		return text
+	}
+	return text + " (" + strings.Join(hosts, ", ") + ")"
 }
 
 // lastWave is the last wave in which a host was started.

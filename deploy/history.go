@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nixmesh/nixmesh/rollback"
 )
@@ -17,6 +18,11 @@ type History struct {
 	// highest number seen, also of records that were left out: a number is
 	// never given twice.
 	highest int
+	// open says by release which hosts have a run of it that is not over.
+	open map[int][]string
+	// left says of hosts that the live record names and the spec does not what
+	// becomes of them.
+	left []string
 }
 
 // Verifier checks a record's SSHSIG and gives the name of the operator.
@@ -81,7 +87,7 @@ func (h *History) All() []*Stored { return h.stored }
 func (h *History) Views() []ReleaseView {
 	views := make([]ReleaseView, 0, len(h.stored))
 	for _, s := range h.stored {
-		views = append(views, s.View())
+		views = append(views, h.View(s))
 	}
 	return views
 }
@@ -104,15 +110,27 @@ func (h *History) Find(number int) *Stored {
 	return nil
 }
 
-// Of is the newest release in which host has this toplevel, 0 where there is
-// none.
+// Of is the release that brought this toplevel to host: the newest that was
+// planned there and committed, 0 where none is kept. A release that only carries
+// what the host runs does not count.
 func (h *History) Of(host, toplevel string) int {
 	for _, s := range slices.Backward(h.stored) {
-		if s.Release.Hosts[host].Toplevel == toplevel {
+		r := s.Release.Hosts[host]
+		if r.Planned && r.Toplevel == toplevel && s.Outcomes[host].End == string(rollback.PhaseCommitted) {
 			return s.Release.Number
 		}
 	}
 	return 0
+}
+
+// last is the newest release that was planned for host, nil where none is kept.
+func (h *History) last(host string) *Stored {
+	for _, s := range slices.Backward(h.stored) {
+		if s.Release.Hosts[host].Planned {
+			return s
+		}
+	}
+	return nil
 }
 
 // Fork lists numbers that two different records have.
@@ -155,4 +173,105 @@ func (h *History) undone(n int) bool {
 		}
 	}
 	return false
+}
+
+// View is a release for a program.
+func (h *History) View(s *Stored) ReleaseView {
+	v := s.View()
+	v.State = h.State(s)
+	return v
+}
+
+// State is how a release ended, in words: "complete", "rolled back", "failed",
+// "interrupted" where no host was switched and none failed,
+// "2 of 5 hosts, 1 rolled back", "under way on n4".
+func (h *History) State(s *Stored) string {
+	if hosts := h.open[s.Release.Number]; len(hosts) > 0 {
+		return "under way on " + list(hosts)
+	}
+	planned := s.Planned()
+	n := map[string]int{}
+	for _, host := range planned {
+		n[h.end(s, host)]++
+	}
+	done, all := n["complete"], len(planned)
+	switch {
+	case done == all:
+		return "complete"
+	case n["not started"] == all:
+		return "interrupted"
+	case done == 0 && n["rolled back"] == all-n["not started"]:
+		return "rolled back"
+	case done == 0 && n["failed"] == all-n["not started"]:
+		return "failed"
+	}
+	text := fmt.Sprintf("%d of %d hosts", done, all)
+	for _, end := range []string{"needs-operator", "rolled back", "failed", "not started"} {
+		if n[end] > 0 {
+			text += fmt.Sprintf(", %d %s", n[end], end)
+		}
+	}
+	return text
+}
+
+// end is how one planned host came out of a release, as State counts it.
+func (h *History) end(s *Stored, host string) string {
+	o := s.Outcomes[host]
+	switch o.End {
+	case string(rollback.PhaseCommitted):
+		if h.takenBack(s, host, o) {
+			return "rolled back"
+		}
+		return "complete"
+	case string(rollback.PhaseRolledBack):
+		return "rolled back"
+	case string(rollback.PhaseFailed):
+		if strings.Contains(o.Reason, "before this host was started") {
+			return "not started"
+		}
+		return "failed"
+	case string(rollback.PhaseNeedsOperator):
+		return "needs-operator"
+	}
+	return "not started"
+}
+
+// takenBack says whether on_fail brought a committed host back: that run counts
+// for the older release, whose generation there is the newer one then.
+func (h *History) takenBack(s *Stored, host string, o Outcome) bool {
+	for _, older := range h.stored {
+		if older.Release.Number < s.Release.Number && older.Outcomes[host].Generation > o.Generation {
+			return true
+		}
+	}
+	return false
+}
+
+// witness adds what the hosts' journals and the spec say of the releases, when
+// all records are in.
+func (h *History) witness(spec []string, seen map[string]*Seen) {
+	h.open = map[int][]string{}
+	for host, s := range seen {
+		if n := s.openRelease(); n > 0 {
+			h.open[n] = append(h.open[n], host)
+		}
+	}
+	live := h.Live()
+	if live == nil {
+		return
+	}
+	for host, r := range live.Release.Hosts {
+		if slices.Contains(spec, host) {
+			continue
+		}
+		what := "what it ran"
+		if n := h.Of(host, r.Toplevel); n > 0 {
+			what = fmt.Sprintf("release %d", n)
+		} else if last := h.last(host); last != nil {
+			// How it came out is for the host alone to say.
+			what = fmt.Sprintf("what release %d left there", last.Release.Number)
+		}
+		h.left = append(h.left, fmt.Sprintf("%s left the spec; it keeps running %s, unmanaged", host, what))
+	}
+	slices.Sort(h.left)
 }

@@ -40,6 +40,41 @@ func (s *Seen) Unreachable() bool {
 	return errors.As(s.Err, &l) && !errors.As(s.Err, &key) && !errors.As(s.Err, &auth) && !errors.Is(s.Err, remote.ErrNoPin)
 }
 
+// openRun is the journal of a switch that is not over, nil where there is none:
+// what runs then may not stay.
+func (s *Seen) openRun() *rollback.JournalView {
+	if s == nil || s.Facts == nil {
+		return nil
+	}
+	if j := s.Facts.Journal; j != nil && j.Phase != rollback.PhaseNone && j.Phase != rollback.PhaseRooted && !j.Phase.Terminal() {
+		return j
+	}
+	return nil
+}
+
+// openRelease is the release that is under way on the host: by its journal, or
+// by the lease of a deployer that is alive. 0 where there is none.
+func (s *Seen) openRelease() int {
+	if j := s.openRun(); j != nil {
+		return j.Release
+	}
+	n := 0
+	if s.Facts != nil && s.Facts.Lease != nil && s.Facts.Lease.Age < rollback.LeaseStaleAfter.Seconds() {
+		if _, err := fmt.Sscanf(s.Facts.Lease.Reason, "release %d", &n); err != nil {
+			return 0
+		}
+	}
+	return n
+}
+
+// settle takes what a host keeps, its profile, for what it runs while a switch
+// is not over there: plans and records go by what was committed.
+func (s *Seen) settle() {
+	if s.openRun() != nil && s.Facts.Profile != "" {
+		s.Facts.Current = s.Facts.Profile
+	}
+}
+
 // Inspect asks hosts, in parallel, what they are and run, and collects the
 // release records that they keep. It changes nothing.
 func (d *Deployer) Inspect(ctx context.Context, hosts []string) (map[string]*Seen, *History) {
@@ -60,6 +95,10 @@ func (d *Deployer) Inspect(ctx context.Context, hosts []string) (map[string]*See
 			history.add(h, d.Fleet.Name, r, d.Verify)
 		}
 	}
+	for _, s := range seen {
+		s.settle()
+	}
+	history.witness(hostNames(d.Fleet), seen)
 	return seen, history
 }
 

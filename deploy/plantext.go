@@ -26,16 +26,42 @@ func WritePlan(w io.Writer, p *Plan, s term.Style, now time.Time) {
 		}
 		writeHost(w, h, s, width)
 	}
+	asides := p.asides()
+	for _, line := range asides {
+		fmt.Fprintln(w, line)
+	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(w, "%s\n", n)
 	}
-	if quiet < len(p.Hosts) || len(p.Notes) > 0 {
+	if quiet < len(p.Hosts) || len(p.Notes)+len(asides) > 0 {
 		fmt.Fprintln(w)
 	}
 	if p.Evaluated != nil {
 		fmt.Fprintln(w, builtLine(p))
 	}
 	fmt.Fprintln(w, countLine(p))
+}
+
+// asides says which hosts cannot be compared for good, as a switch is not over
+// there, and which the spec does not have any more.
+func (p *Plan) asides() []string {
+	var lines []string
+	for _, h := range p.Hosts {
+		j := h.seen.openRun()
+		if j == nil {
+			continue
+		}
+		when := ""
+		if j.Deadline > 0 {
+			when = fmt.Sprintf(" within %.0f s", max(j.Deadline, 1))
+		}
+		lines = append(lines, fmt.Sprintf("%s: run %s is %s (another deploy, or one that was killed) and ends by itself%s.\n"+
+			"  Compared with what the host keeps; compare again when it is over.", h.Host, j.Run, j.Phase, when))
+	}
+	if p.history != nil {
+		lines = append(lines, p.history.left...)
+	}
+	return lines
 }
 
 // builtLine says which hosts Nix had to evaluate, and how many not.
@@ -60,9 +86,17 @@ func liveLine(p *Plan, now time.Time) string {
 		name += fmt.Sprintf(" (= %d)", p.Live.Restores)
 	}
 	if !p.Live.Complete {
-		name += ", not complete"
+		name += ", " + p.liveState()
 	}
 	return fmt.Sprintf("%s, %s by %s", name, term.Ago(now, p.Live.Time), p.Live.By)
+}
+
+// liveState is how an incomplete live release ended, in words.
+func (p *Plan) liveState() string {
+	if p.history == nil || p.history.Live() == nil {
+		return "not complete"
+	}
+	return p.history.State(p.history.Live())
 }
 
 func writeHost(w io.Writer, h *HostPlan, s term.Style, width int) {
@@ -253,7 +287,7 @@ func waveText(waves []Wave) string {
 func WriteRollback(w io.Writer, p *Plan, s term.Style, now time.Time) {
 	state := "live"
 	if p.Live != nil && !p.Live.Complete {
-		state = "not complete"
+		state = p.liveState()
 	}
 	if p.Live != nil {
 		fmt.Fprintf(w, "Release %d (%s, %s) -> contents of release %d\n", p.Live.Number, state, term.Ago(now, p.Live.Time), p.Restores)
@@ -273,7 +307,7 @@ func WriteRollback(w io.Writer, p *Plan, s term.Style, now time.Time) {
 		fmt.Fprintf(w, "  %s  gen %d   %s\n", s.Bold(term.Pad(h.Host, width)), h.Generation, unitLine(h.Units))
 	}
 	if p.Changes() {
-		fmt.Fprintf(w, "It becomes release %d, signed again here. Nothing is built or deleted; data is not touched.\n", p.Number)
+		fmt.Fprintf(w, "Will be recorded as release %d, signed again here. Nothing is built or deleted; data is not touched.\n", p.Number)
 	}
 }
 

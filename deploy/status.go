@@ -21,7 +21,9 @@ type FleetStatus struct {
 	Fleet     string       `json:"fleet"`
 	Live      *LiveInfo    `json:"live,omitempty"`
 	Hosts     []HostStatus `json:"hosts"`
-	Attention []Next       `json:"attention,omitempty"` // Why is what, Command is what to do
+	State     string       `json:"release_state,omitempty"` // how the live release ended, in words
+	Spec      string       `json:"spec,omitempty"`          // hash of the HCL files of the live release
+	Attention []Next       `json:"attention,omitempty"`     // Why is what, Command is what to do
 }
 
 // HostStatus is one host of a status.
@@ -46,8 +48,15 @@ type HostStatus struct {
 	// by itself.
 	ResolvesIn float64 `json:"resolves_in,omitempty"`
 
+	// Pending is the release of a run that is not over, or needs a person.
+	Pending int `json:"pending_release,omitempty"`
+	// Planned says whether the live release was to change this host.
+	Planned bool `json:"planned"`
+	// Live says that the host runs and keeps what the live release names for it,
+	// and that its own run of that release committed, where it had one.
+	Live bool `json:"live"`
+
 	next string // advice on Error
-	live bool   // runs what the live release says
 }
 
 // Status asks hosts what they run. Hosts that do not answer are part of it.
@@ -57,18 +66,23 @@ func (d *Deployer) Status(ctx context.Context, hosts []string) *FleetStatus {
 	live := history.Live()
 	if live != nil {
 		s.Live = &LiveInfo{Number: live.Release.Number, Restores: live.Release.Restores, By: live.Release.By, Time: live.Release.Time, Complete: live.Complete()}
+		s.State, s.Spec = history.State(live), live.Release.Spec
 	}
 	slices.Sort(hosts)
 	for _, h := range hosts {
 		hs := d.hostStatus(seen[h], history)
-		if live != nil && hs.Toplevel != "" {
-			hs.live = live.Release.Hosts[h].Toplevel == hs.Toplevel && !hs.underWay()
+		if live != nil {
+			hs.Planned = live.Release.Hosts[h].Planned
+			hs.Live = history.liveOn(seen[h], &hs)
 		}
 		s.Hosts = append(s.Hosts, hs)
 		s.Attention = append(s.Attention, attention(hs)...)
-		if live != nil && !hs.live && hs.Release > 0 && hs.Drift == "" && !hs.underWay() {
-			s.Attention = append(s.Attention, Next{Command: "nixmesh deploy", Why: fmt.Sprintf("%s: runs release %d, not %d", h, hs.Release, live.Release.Number)})
+		if why := history.behind(&hs); why != "" {
+			s.Attention = append(s.Attention, Next{Command: "nixmesh deploy", Why: h + ": " + why})
 		}
+	}
+	for _, text := range history.left {
+		s.Attention = append(s.Attention, Next{Why: text})
 	}
 	for _, text := range history.Ignored {
 		s.Attention = append(s.Attention, Next{Why: text})
@@ -95,19 +109,73 @@ func (d *Deployer) hostStatus(seen *Seen, history *History) HostStatus {
 	st, f := seen.Status, seen.Facts
 	hs.State, hs.Load, hs.MemUsed, hs.Units = st.State, st.Load, st.MemUsed, st.Units
 	hs.Generation, hs.Toplevel = st.Gen, st.Current
-	hs.Release = history.Of(seen.Host, st.Current)
+	hs.Release = releaseOf(history, seen.Host, st)
 	hs.Drift = drift(f)
 	if j := st.Journal; j != nil {
 		hs.Run, hs.Phase, hs.Reason = j.Run, j.Phase, j.Reason
 		if hs.underWay() {
 			hs.ResolvesIn = max(j.Deadline, 0)
-			hs.State = string(j.Phase)
+		}
+		if hs.underWay() || j.Phase == rollback.PhaseNeedsOperator {
+			hs.State, hs.Pending = string(j.Phase), j.Release
 		}
 		if j.Phase != rollback.PhaseCommitted {
 			hs.LogTail = j.LogTail
 		}
 	}
 	return hs
+}
+
+// releaseOf is the release that a host keeps: what it ran before while a switch
+// is not over. The journal knows where the records are gone.
+func releaseOf(history *History, host string, st *rollback.StatusAnswer) int {
+	top := st.Current
+	j := st.Journal
+	if j != nil && j.Phase != rollback.PhaseNone && j.Phase != rollback.PhaseRooted && !j.Phase.Terminal() {
+		top = j.Old
+	}
+	if n := history.Of(host, top); n > 0 {
+		return n
+	}
+	if j != nil && j.Phase == rollback.PhaseCommitted && j.New == top {
+		return j.Release
+	}
+	return 0
+}
+
+// liveOn says whether a host runs, and keeps, what the live release names.
+func (h *History) liveOn(seen *Seen, hs *HostStatus) bool {
+	live := h.Live()
+	named := live.Release.Hosts[hs.Host]
+	if seen.Status == nil || named.Toplevel == "" || hs.Pending > 0 {
+		return false
+	}
+	if seen.Status.Current != named.Toplevel || seen.Status.Profile != named.Toplevel {
+		return false
+	}
+	return !named.Planned || h.end(live, hs.Host) == "complete"
+}
+
+// behind says why a host does not run the newest release that was for it, ""
+// where it does, or where something else is told of it already.
+func (h *History) behind(hs *HostStatus) string {
+	last := h.last(hs.Host)
+	if last == nil || hs.Error != "" || hs.Drift != "" || hs.Pending > 0 || hs.Toplevel == "" || hs.State == "no nixmesh" {
+		return ""
+	}
+	n := last.Release.Number
+	if hs.Release == n || h.undone(n) || hs.Live && hs.Planned {
+		return ""
+	}
+	runs := "what it ran before"
+	if hs.Release > 0 {
+		runs = fmt.Sprintf("release %d", hs.Release)
+	}
+	switch end := h.end(last, hs.Host); end {
+	case "rolled back", "failed":
+		return fmt.Sprintf("release %d %s there; it runs %s", n, end, runs)
+	}
+	return fmt.Sprintf("runs %s, not release %d", runs, n)
 }
 
 // underWay says whether a switch is not over: what runs may not stay.
@@ -129,7 +197,7 @@ func attention(h HostStatus) []Next {
 	case h.Phase == rollback.PhaseRooted:
 		add("nixmesh deploy", "run %s was prepared and not started; the next deploy takes it over", h.Run)
 	case h.underWay():
-		add("nixmesh deploy --wait-lock 90s", "run %s is %s and not proved yet; the host ends it by itself within %.0f s", h.Run, h.Phase, max(h.ResolvesIn, 1))
+		add("nixmesh deploy --wait-lock 90s", "%s", h.whatNext())
 	case h.Drift != "":
 		add("nixmesh deploy --accept drift", "%s", h.Drift)
 	case h.State == "no nixmesh":
@@ -141,6 +209,14 @@ func attention(h HostStatus) []Next {
 		}
 	}
 	return a
+}
+
+// CompareSpec asks for attention where the spec here is not the one that the
+// live release was made of.
+func (s *FleetStatus) CompareSpec(hash string) {
+	if s.Spec != "" && s.Spec != hash {
+		s.Attention = append(s.Attention, Next{Command: "nixmesh plan", Why: fmt.Sprintf("the spec here is not that of release %d", s.Live.Number)})
+	}
 }
 
 // Exit is 0 where nothing is wrong, 1 where a unit is not active, 5 for a host
@@ -171,10 +247,7 @@ func WriteStatus(w io.Writer, s *FleetStatus, style term.Style, now time.Time) {
 	t := term.Table{Header: []string{"HOST", "RELEASE", "GEN", "STATE", "LOAD", "MEM", "SERVICES"},
 		Right: []bool{false, true, true, false, true, true, false}}
 	for _, h := range s.Hosts {
-		release, gen, mem := "", "", ""
-		if h.Release > 0 {
-			release = fmt.Sprint(h.Release)
-		}
+		release, gen, mem := h.releaseText(), "", ""
 		if h.Generation > 0 {
 			gen = fmt.Sprint(h.Generation)
 		}
@@ -208,11 +281,8 @@ func (s *FleetStatus) headline(now time.Time) string {
 	if s.Live == nil {
 		return "no release yet"
 	}
-	on, up, all := 0, 0, 0
+	up, all := 0, 0
 	for _, h := range s.Hosts {
-		if h.live {
-			on++
-		}
 		for _, u := range h.Units {
 			if u.Service == "" {
 				continue
@@ -227,7 +297,67 @@ func (s *FleetStatus) headline(now time.Time) string {
 	if s.Live.Restores > 0 {
 		name += fmt.Sprintf(" (= %d)", s.Live.Restores)
 	}
-	return fmt.Sprintf("%s live on %d/%d hosts, %s   services %d/%d active", name, on, len(s.Hosts), term.Ago(now, s.Live.Time), up, all)
+	switch word, _, _ := strings.Cut(s.State, " "); word {
+	case "rolled", "failed", "interrupted":
+		name += " (" + s.State + ")"
+	}
+	return fmt.Sprintf("%s %s   services %d/%d active", name, s.liveText(term.Ago(now, s.Live.Time)), up, all)
+}
+
+// liveText is "live on 4/5 hosts, 2 min ago", and where the release was not for
+// all hosts "live on 1/1 host (n3), 2 min ago; 2 hosts not in it (n1 r8, n2 r8)".
+func (s *FleetStatus) liveText(ago string) string {
+	on := 0
+	var in, out []string
+	for _, h := range s.Hosts {
+		if h.Planned {
+			in = append(in, h.Host)
+		} else {
+			out = append(out, withRelease(h.Host, h.Release))
+		}
+		if h.Planned && h.Live {
+			on++
+		}
+	}
+	text := fmt.Sprintf("live on %d/%s", on, plural(len(in), "host"))
+	if len(out) == 0 {
+		return text + ", " + ago
+	}
+	if len(in) > 0 && len(in) <= namesShown {
+		text += " (" + strings.Join(in, ", ") + ")"
+	}
+	return text + ", " + ago + "; " + notInIt(out)
+}
+
+// releaseText is "3", and "3 (6 verifying)" while a switch is not over.
+func (h *HostStatus) releaseText() string {
+	text := ""
+	if h.Release > 0 {
+		text = fmt.Sprint(h.Release)
+	}
+	if h.Pending > 0 {
+		text = strings.TrimSpace(fmt.Sprintf("%s (%d %s)", text, h.Pending, h.Phase))
+	}
+	return text
+}
+
+// whatNext says what becomes of a run that is not over, and when.
+func (h *HostStatus) whatNext() string {
+	back := "to what ran before"
+	if h.Release > 0 {
+		back = fmt.Sprintf("to release %d", h.Release)
+	}
+	run := fmt.Sprintf("run %s of release %d is %s", h.Run, h.Pending, h.Phase)
+	switch h.Phase {
+	case rollback.PhaseRollingBack:
+		return run + ": it goes back " + back
+	case rollback.PhaseCommitting:
+		return run + ": it is proved, and being kept"
+	}
+	if h.ResolvesIn == 0 {
+		return run + ": its time is over, it goes back " + back + " now"
+	}
+	return fmt.Sprintf("%s: unless its deployer commits it, it goes back %s by itself within %.0f s", run, back, max(h.ResolvesIn, 1))
 }
 
 // services names a host's services; one that is not active says so.
@@ -255,6 +385,9 @@ func WriteHostStatus(w io.Writer, h HostStatus, style term.Style) {
 	}
 	fmt.Fprintf(w, "  runs      %s\n", h.Toplevel)
 	fmt.Fprintf(w, "  system    %s\n", system(h.Generation, h.Release))
+	if h.underWay() {
+		fmt.Fprintf(w, "  now       %s\n", h.whatNext())
+	}
 	if h.Run != "" {
 		text := fmt.Sprintf("%s %s", h.Run, h.Phase)
 		if h.Reason != "" {

@@ -122,3 +122,15 @@ func TestStatusText(t *testing.T) {
 	WriteStatus(&b, s, term.Style{}, noon().Add(2*time.Minute))
 	golden(t, "status", b.String())
 }
+
+// statusText is the fleet's status as people read it, release times at noon.
+func (w *world) statusText(t *testing.T) string {
+	t.Helper()
+	s := w.Status(t.Context(), hostNames(w.Fleet))
+	if s.Live != nil {
+		s.Live.Time = noon()
+	}
+	var b bytes.Buffer
+	WriteStatus(&b, s, term.Style{}, noon().Add(2*time.Minute))
+	return b.String()
+}

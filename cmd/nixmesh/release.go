@@ -76,7 +76,7 @@ func runReleaseList(ctx context.Context, a *app) error {
 		if a.output == "wide" {
 			when = r.Time.Format(time.RFC3339)
 		}
-		t.Add(strconv.Itoa(r.Number), when, r.By, kind, strconv.Itoa(len(s.Planned())), style.State(s.State()), r.Message)
+		t.Add(strconv.Itoa(r.Number), when, r.By, kind, strconv.Itoa(len(s.Planned())), style.State(h.State(s)), r.Message)
 	}
 	if t.Len() == 0 {
 		fmt.Fprintln(a.stdout, "No release yet.   nixmesh deploy")
@@ -103,19 +103,19 @@ func runReleaseShow(ctx context.Context, a *app, number string) error {
 		return &exitError{code: exitFailed, err: fmt.Errorf("no host that answers keeps release %d\nNext: nixmesh release list", n)}
 	}
 	if a.isJSON() {
-		return printJSON(a.stdout, s.View())
+		return printJSON(a.stdout, h.View(s))
 	}
-	return showRelease(a, s)
+	return showRelease(a, s, h.State(s))
 }
 
-func showRelease(a *app, s *deploy.Stored) error {
+func showRelease(a *app, s *deploy.Stored, state string) error {
 	r := s.Release
 	line := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(a.stdout, "  %-9s %s\n", name, value)
 		}
 	}
-	fmt.Fprintf(a.stdout, "release %d   %s, %s by %s   %s\n", r.Number, r.Kind, term.Ago(a.now(), r.Time), r.By, s.State())
+	fmt.Fprintf(a.stdout, "release %d   %s, %s by %s   %s\n", r.Number, r.Kind, term.Ago(a.now(), r.Time), r.By, state)
 	if r.Restores > 0 {
 		line("restores", fmt.Sprintf("release %d", r.Restores))
 	}

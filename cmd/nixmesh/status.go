@@ -44,6 +44,7 @@ func runStatus(ctx context.Context, a *app, args []string) error {
 	}
 	defer d.Close()
 	s := d.Status(ctx, hosts)
+	s.CompareSpec(f.specHash())
 	style := a.style(a.stdout)
 	switch {
 	case a.isJSON():
