@@ -20,6 +20,10 @@ type History struct {
 	highest int
 	// open says by release which hosts have a run of it that is not over.
 	open map[int][]string
+	// silent are hosts of releases that could not be asked how they came out.
+	silent map[string]bool
+	// gone are hosts of releases that the spec does not have any more.
+	gone map[string]bool
 	// left says of hosts that the live record names and the spec does not what
 	// becomes of them.
 	left []string
@@ -158,11 +162,22 @@ func (h *History) Before() *Stored {
 		limit = live.Release.Restores
 	}
 	for _, s := range slices.Backward(h.stored) {
-		if n := s.Release.Number; n < limit && s.Complete() && !h.undone(n) {
+		if n := s.Release.Number; n < limit && h.complete(s) && !h.undone(n) {
 			return s
 		}
 	}
 	return nil
+}
+
+// complete says whether every planned host that the spec still has committed:
+// one that left it is not asked, and nothing goes back there.
+func (h *History) complete(s *Stored) bool {
+	for _, host := range s.Planned() {
+		if s.Outcomes[host].End != string(rollback.PhaseCommitted) && !h.gone[host] {
+			return false
+		}
+	}
+	return true
 }
 
 // undone says whether a later rollback went back beyond release n.
@@ -200,13 +215,15 @@ func (h *History) State(s *Stored) string {
 		return "complete"
 	case n["not started"] == all:
 		return "interrupted"
+	case n["unknown"] == all:
+		return "unknown: " + list(planned) + " not asked"
 	case done == 0 && n["rolled back"] == all-n["not started"]:
 		return "rolled back"
 	case done == 0 && n["failed"] == all-n["not started"]:
 		return "failed"
 	}
 	text := fmt.Sprintf("%d of %d hosts", done, all)
-	for _, end := range []string{"needs-operator", "rolled back", "failed", "not started"} {
+	for _, end := range []string{"needs-operator", "rolled back", "failed", "not started", "unknown"} {
 		if n[end] > 0 {
 			text += fmt.Sprintf(", %d %s", n[end], end)
 		}
@@ -233,6 +250,9 @@ func (h *History) end(s *Stored, host string) string {
 	case string(rollback.PhaseNeedsOperator):
 		return "needs-operator"
 	}
+	if h.silent[host] {
+		return "unknown"
+	}
 	return "not started"
 }
 
@@ -250,7 +270,15 @@ func (h *History) takenBack(s *Stored, host string, o Outcome) bool {
 // witness adds what the hosts' journals and the spec say of the releases, when
 // all records are in.
 func (h *History) witness(spec []string, seen map[string]*Seen) {
-	h.open = map[int][]string{}
+	h.open, h.silent, h.gone = map[int][]string{}, map[string]bool{}, map[string]bool{}
+	for _, r := range h.stored {
+		for host := range r.Release.Hosts {
+			if s := seen[host]; s == nil || s.Status == nil {
+				h.silent[host] = true
+			}
+			h.gone[host] = !slices.Contains(spec, host)
+		}
+	}
 	for host, s := range seen {
 		if n := s.openRelease(); n > 0 {
 			h.open[n] = append(h.open[n], host)

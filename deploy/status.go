@@ -298,7 +298,7 @@ func (s *FleetStatus) headline(now time.Time) string {
 		name += fmt.Sprintf(" (= %d)", s.Live.Restores)
 	}
 	switch word, _, _ := strings.Cut(s.State, " "); word {
-	case "rolled", "failed", "interrupted":
+	case "rolled", "failed", "interrupted", "under":
 		name += " (" + s.State + ")"
 	}
 	return fmt.Sprintf("%s %s   services %d/%d active", name, s.liveText(term.Ago(now, s.Live.Time)), up, all)

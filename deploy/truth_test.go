@@ -111,6 +111,15 @@ func TestHostThatLeftTheSpec(t *testing.T) {
 	var b bytes.Buffer
 	WritePlan(&b, p, term.Style{}, noon())
 	wantText(t, b.String(), line)
+
+	h := w.history(t)
+	if got := h.State(h.Find(1)); got != "4 of 5 hosts, 1 unknown" {
+		t.Errorf("state %q", got)
+	}
+	w.mustDeploy(t, 3)
+	if s := w.history(t).Before(); s == nil || s.Release.Number != 1 {
+		t.Errorf("a host that left keeps the others from going back: %v", s)
+	}
 }
 
 func TestReleaseStates(t *testing.T) {
@@ -137,6 +146,11 @@ func TestReleaseStates(t *testing.T) {
 		if got := h.State(s); got != want {
 			t.Errorf("%v: %q, want %q", ends, got, want)
 		}
+	}
+	away := &Stored{Release: &Release{Number: 1, Hosts: map[string]ReleaseHost{"a": {Planned: true}, "b": {Planned: true}}},
+		Outcomes: map[string]Outcome{"a": {End: ok}}}
+	if got := (&History{silent: map[string]bool{"b": true}}).State(away); got != "1 of 2 hosts, 1 unknown" {
+		t.Errorf("away: %q", got)
 	}
 	s := &Stored{Release: &Release{Number: 2, Hosts: map[string]ReleaseHost{"a": {Planned: true}}}}
 	if got := (&History{open: map[int][]string{2: {"a"}}}).State(s); got != "under way on a" {
