@@ -78,7 +78,7 @@ func (s *splitter) step() *commandError {
 		return s.operator(c)
 	default:
 		s.open = true
-		s.literal(string(c), s.at)
+		s.literal(s.text[s.at:s.at+1], s.at)
 		s.at++
 	}
 	return nil
@@ -102,7 +102,7 @@ func (s *splitter) doubleQuoted() *commandError {
 				return err
 			}
 		default:
-			s.literal(string(c), s.at)
+			s.literal(s.text[s.at:s.at+1], s.at)
 			s.at++
 		}
 	}

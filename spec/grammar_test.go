@@ -77,3 +77,16 @@ func TestSplitAny(t *testing.T) {
 		}
 	})
 }
+
+// TestSplitUTF8: a command is bytes; a letter of two stays what it was.
+func TestSplitUTF8(t *testing.T) {
+	words, err := splitCommand(`bin/grüß "straße é" é=ü`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"bin/grüß", "straße é", "é=ü"} {
+		if len(words[i]) != 1 || words[i][0].Text != want {
+			t.Errorf("word %d: got %+v, want %q", i, words[i], want)
+		}
+	}
+}
