@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/nixmesh/nixmesh/rollback"
 )
 
 // ExecuteOptions are one deploy's choices.
@@ -48,12 +50,12 @@ func (d *Deployer) Execute(soft context.Context, p *Plan, o ExecuteOptions) (*Su
 		results: map[string]*HostResult{}, runs: map[string]*hostRun{}}
 	d.Times = d.Times.withDefaults()
 	hosts := e.hosts()
-	d.emit(Event{Kind: KindRelease, Number: p.Number, Fleet: p.Fleet, Hosts: hosts, By: d.Operator, Detail: p.Kind})
 	e.leases = d.newLeases(fmt.Sprintf("release %d", p.Number))
 	defer e.leases.drop(hard)
 	if err := e.open(soft, hard); err != nil {
 		return nil, err
 	}
+	d.emit(Event{Kind: KindRelease, Number: p.Number, Fleet: p.Fleet, Hosts: hosts, By: d.Operator, Detail: p.Kind})
 	e.prepare(soft)
 	if e.failures() > d.Fleet.Rollout.MaxFailed {
 		e.stop("a host could not be prepared")
@@ -112,7 +114,25 @@ func (e *execution) open(soft, hard context.Context) error {
 	for _, r := range e.runs {
 		r.stored = e.stored
 	}
+	e.recordOnLedger(soft)
 	return d.Local.Write(e.stored)
+}
+
+// recordOnLedger stores the record on the ledger hosts that the plan leaves out:
+// the next number is taken from there. The hosts of the plan get it before their
+// first switch. A host that does not take it is told of.
+func (e *execution) recordOnLedger(ctx context.Context) {
+	req := rollback.RecordRequest{Record: e.stored.Raw, Keep: e.o.Run.Keep}
+	others := slices.DeleteFunc(slices.Clone(e.plan.ledger), func(host string) bool { return e.runs[host] != nil })
+	each(others, len(others), func(host string) {
+		l, err := e.d.link(host)
+		if err == nil {
+			err = l.insist(ctx, callTimeout, rollback.VerbRecord, nil, req, nil)
+		}
+		if err != nil {
+			e.d.note(host, "does not keep the record of release %d: %s", e.stored.Release.Number, plain(host, err))
+		}
+	})
 }
 
 // takeHosts takes the hosts' leases: at once, as who holds the ledger has few

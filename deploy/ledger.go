@@ -16,6 +16,7 @@ func (d *Deployer) openLedger(ctx context.Context, ls *leases, p *Plan, id strin
 	hosts := LedgerHosts(d.Fleet)
 	before := p.history.highest
 	var lastLost error
+	p.ledger = nil
 	for _, h := range hosts {
 		s := d.seenOf(p, h)
 		if s == nil || s.Err != nil || s.First {
@@ -36,6 +37,7 @@ func (d *Deployer) openLedger(ctx context.Context, ls *leases, p *Plan, id strin
 		for _, r := range ans.Records {
 			p.history.add(h, d.Fleet.Name, r, d.Verify)
 		}
+		p.ledger = append(p.ledger, h)
 	}
 	if lastLost != nil {
 		d.note("", "a ledger host does not answer: %v", lastLost)
@@ -97,7 +99,7 @@ func (d *Deployer) sign(ctx context.Context, p *Plan, info RecordInfo) (*Stored,
 			}
 			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New, Was: was, Planned: true}
 		case ActionUnchanged:
-			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New}
+			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New, Same: true}
 		case ActionRefused:
 			if h.Old != "" {
 				r.Hosts[h.Host] = ReleaseHost{Toplevel: h.Old}

@@ -46,6 +46,8 @@ type Plan struct {
 	history *History
 	// facts of unplanned hosts, for the record
 	carried map[string]string
+	// ledger hosts whose lease the deploy holds
+	ledger []string
 }
 
 // LiveInfo is the newest release.

@@ -45,12 +45,13 @@ type Release struct {
 	Hosts        map[string]ReleaseHost `json:"hosts"`
 }
 
-// ReleaseHost is one host of a release. Hosts that are not planned are carried
-// with what they run.
+// ReleaseHost is one host of a release. Hosts that are neither planned nor the
+// same were not asked, and are carried with what they run.
 type ReleaseHost struct {
 	Toplevel string `json:"toplevel"`
 	Was      string `json:"was,omitempty"`
 	Planned  bool   `json:"planned"`
+	Same     bool   `json:"same,omitempty"` // compared, and it ran this already
 }
 
 // Git says which commit the spec came from.

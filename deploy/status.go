@@ -50,7 +50,8 @@ type HostStatus struct {
 
 	// Pending is the release of a run that is not over, or needs a person.
 	Pending int `json:"pending_release,omitempty"`
-	// Planned says whether the live release was to change this host.
+	// Planned says whether the live release was for this host: it was to change
+	// it, or found it unchanged.
 	Planned bool `json:"planned"`
 	// Live says that the host runs and keeps what the live release names for it,
 	// and that its own run of that release committed, where it had one.
@@ -72,7 +73,7 @@ func (d *Deployer) Status(ctx context.Context, hosts []string) *FleetStatus {
 	for _, h := range hosts {
 		hs := d.hostStatus(seen[h], history)
 		if live != nil {
-			hs.Planned = live.Release.Hosts[h].Planned
+			hs.Planned = live.Release.Hosts[h].Planned || live.Release.Hosts[h].Same
 			hs.Live = history.liveOn(seen[h], &hs)
 		}
 		s.Hosts = append(s.Hosts, hs)

@@ -167,3 +167,34 @@ func TestOtherSpecAsksForAttention(t *testing.T) {
 		t.Errorf("another spec: %v", s.Attention)
 	}
 }
+
+// Hosts that were compared and found unchanged are in the release; hosts that
+// were not asked are not.
+func TestUnchangedHostsAreInTheRelease(t *testing.T) {
+	w := newWorld()
+	w.mustDeploy(t, 2)
+	want := w.want(2, hostNames(w.Fleet)...)
+	want["app1"] = top("app1", 3)
+	p, err := w.Plan(t.Context(), want, PlanOptions{Hosts: hostNames(w.Fleet)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Execute(t.Context(), p, ExecuteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, w.statusText(t), "release 2 live on 5/5 hosts")
+}
+
+// Every ledger host keeps every record, so that a number is never given twice,
+// whatever --on says and whoever leaves the spec.
+func TestLedgerHostsKeepEveryRecord(t *testing.T) {
+	w := newWorld()
+	w.mustDeploy(t, 2)
+	w.mustDeploy(t, 3, "edge1")
+	for _, host := range LedgerHosts(w.Fleet) {
+		records := w.hosts[host].records
+		if n := len(records); n != 2 || records[n-1].Number != 2 {
+			t.Errorf("%s keeps %d records, want releases 1 and 2", host, n)
+		}
+	}
+}
