@@ -39,7 +39,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Lab tests mostly wait: more of them at once than there are cores.
 set +e
-go test -timeout 20m -parallel 5 -v ./... 2>&1 | tee "$log" | grep --line-buffered -E '^(ok|FAIL|panic:|--- )'
+go test -count=1 -timeout 20m -parallel 5 -v ./... 2>&1 | tee "$log" | grep --line-buffered -E '^(ok|FAIL|panic:|--- )'
 status=${PIPESTATUS[0]}
 set -e
 if [ "$status" != 0 ]; then
