@@ -55,8 +55,8 @@ grep -q FAIL_HEALTH nixmesh.hcl
 fails 4 --lab deploy -y --message "api v-next"
 run --lab status
 
-say "5. Roll the fleet back to the release before the last change: nothing is built"
-run --lab rollback -y
+say "5. Roll the fleet back to its first release: nothing is built"
+run --lab rollback --to 1 -y
 run --lab release list
 run --lab status
 
