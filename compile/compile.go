@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nixmesh/nixmesh/mesh"
 	"github.com/nixmesh/nixmesh/spec"
 )
 
@@ -21,12 +22,17 @@ type Options struct {
 
 	Lab     bool   // add the lab's module and overlay
 	Nixpkgs string // flake reference instead of the fleet's, "" = the fleet's
+
+	CA *CA // nil: the fleet has none, and its hosts no agent
+
+	LabAnswers []string // externals that the lab answers for, by its own CA
 }
 
 // Output is the text of a whole fleet.
 type Output struct {
 	Flake []byte  // flake.nix
 	Hosts []*Host // by name
+	Mesh  *mesh.Config
 }
 
 // Host is the text of one host.
@@ -40,12 +46,18 @@ type Host struct {
 	Roots     []string // files of the fleet's folder that the module names, sorted
 }
 
-// Compile writes the text of every host of the fleet. Its errors are about
-// the lock: a number that is not there yet.
+// Compile writes the text of every host of the fleet, and what their agents
+// have to agree on. Its errors are about the lock: a number that is not there
+// yet.
 func Compile(f *spec.Fleet, l *spec.Lock, o Options) (*Output, error) {
-	out := &Output{Flake: flakeText(f, o)}
+	config, err := Mesh(f, l, o.CA)
+	if err != nil {
+		return nil, err
+	}
+	out := &Output{Flake: flakeText(f, o), Mesh: config}
+	index := indexOf(f)
 	for _, h := range f.Hosts {
-		c := &hostCompiler{fleet: f, lock: l, options: o, host: h}
+		c := &hostCompiler{fleet: f, lock: l, options: o, index: index, host: h, placements: index.placements[h.Name]}
 		module, err := c.module()
 		if err != nil {
 			return nil, fmt.Errorf("compile host %q: %w", h.Name, err)
@@ -81,8 +93,21 @@ func (c *hostCompiler) roots() []string {
 		}
 	}
 	add(c.host.Imports)
-	for _, s := range c.services() {
-		add(s.Imports)
+	for _, file := range c.files {
+		roots = append(roots, path.Clean(file))
+	}
+	if c.options.CA != nil {
+		roots = append(roots, path.Clean(c.options.CA.Gossip))
+	}
+	for _, p := range c.placements {
+		add(p.service.Imports)
+		for _, v := range p.versions {
+			for _, secret := range v.Secrets {
+				if secret.File != "" {
+					roots = append(roots, path.Clean(secret.File))
+				}
+			}
+		}
 	}
 	if c.host.Config == "" {
 		for _, o := range c.fleet.Overlays {
@@ -91,17 +116,6 @@ func (c *hostCompiler) roots() []string {
 	}
 	slices.Sort(roots)
 	return slices.Compact(roots)
-}
-
-// services are those that run on the host, by name.
-func (c *hostCompiler) services() []*spec.Service {
-	var on []*spec.Service
-	for _, s := range c.fleet.Services {
-		if slices.Contains(s.On, c.host.Name) {
-			on = append(on, s)
-		}
-	}
-	return on
 }
 
 // keyHeader names what this host takes from flake.nix, which is not itself
@@ -115,5 +129,6 @@ func (c *hostCompiler) keyHeader() []byte {
 	if c.options.Lab {
 		b.WriteString("# lab\n")
 	}
+	fmt.Fprintf(&b, "# addresses %s\n", c.index.addresses)
 	return []byte(b.String())
 }

@@ -93,7 +93,7 @@ func readable(t *testing.T, text string) string {
 // A comment moves every place; the system that is built stays the same.
 func TestACommentChangesNoToplevel(t *testing.T) {
 	t.Parallel()
-	archive, err := txtar.ParseFile("testdata/eval/shop.txtar")
+	archive, err := txtar.ParseFile("testdata/eval/language.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestACommentChangesNoToplevel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(module), `nixmesh.hcl:29 (service \"web\")`) {
+	if !strings.Contains(string(module), `nixmesh.hcl:41 (service \"api\")`) {
 		t.Errorf("the module's places did not move:\n%s", module)
 	}
 	after, err := w.eval(t, "app1", "system.build.toplevel.drvPath")

@@ -34,7 +34,7 @@ func flakeText(f *spec.Fleet, o Options) []byte {
 	attrs{
 		bind("description", str("fleet "+f.Name)),
 		bind("inputs", inputs),
-		bind("outputs", outputs{let: flakeLet(o), hosts: hosts}),
+		bind("outputs", outputs{let: flakeLet(f, o), hosts: hosts}),
 	}.print(p, 0)
 	p.b.WriteByte('\n')
 	return p.b.Bytes()
@@ -62,13 +62,25 @@ func (o outputs) print(p *printer, depth int) {
 	attrs{bind("nixosConfigurations", o.hosts)}.print(p, depth+1)
 }
 
+// addresses are those of all hosts, sorted, so that another name of a host
+// changes nothing. They stand in flake.nix once, and not in every host's module.
+func addresses(f *spec.Fleet) []string {
+	all := make([]string, 0, len(f.Hosts))
+	for _, h := range f.Hosts {
+		all = append(all, h.Address)
+	}
+	slices.Sort(all)
+	return all
+}
+
 // flakeLet binds nixmesh's folder and the modules that every host gets.
-func flakeLet(o Options) attrs {
+func flakeLet(f *spec.Fleet, o Options) attrs {
 	modules := list{
 		raw(`(nixmesh + "/modules")`),
 		attrs{
 			bind("services.nixmesh.source", raw("nixmesh")),
 			bind("services.nixmesh.version", str(o.NixmeshVersion)),
+			bind("services.nixmesh.addresses", strs(addresses(f))),
 		},
 	}
 	if o.Lab {

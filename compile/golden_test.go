@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite the want/ files of testdata/*.t
 
 // TestGolden compiles the fleet in each archive and compares what it has below
 // want/: flake.nix, HOST.nix, HOST.key.nix, HOST.roots or error. A line
-// "lab", "nixpkgs REF" in the archive's comment sets an option.
+// "lab", "ca", "answers EXTERNAL…", "nixpkgs REF" in the archive's comment sets an option.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -86,12 +86,21 @@ func testOptions() compile.Options {
 	}
 }
 
+// testCA stands for a CA of which the goldens only name the roots.
+func testCA() *compile.CA {
+	return &compile.CA{Roots: "-----BEGIN CERTIFICATE-----\nroot of the shop\n-----END CERTIFICATE-----\n", Gossip: spec.GossipFile}
+}
+
 func optionsOf(archive *txtar.Archive) compile.Options {
 	o := testOptions()
 	for line := range bytes.Lines(archive.Comment) {
 		switch word, rest, _ := strings.Cut(strings.TrimSpace(string(line)), " "); word {
 		case "lab":
 			o.Lab = true
+		case "ca":
+			o.CA = testCA()
+		case "answers":
+			o.LabAnswers = strings.Fields(rest)
 		case "nixpkgs":
 			o.Nixpkgs = rest
 		}
@@ -122,7 +131,7 @@ func extract(t *testing.T, archive *txtar.Archive) string {
 // the folder says "frozen", and compiles it.
 func compileFleet(t *testing.T, dir string, o compile.Options) result {
 	t.Helper()
-	loaded := spec.Load(dir, spec.Options{Version: o.NixmeshVersion})
+	loaded := spec.Load(dir, spec.Options{Version: o.NixmeshVersion, Lab: o.Lab})
 	if loaded.Fleet == nil {
 		var b bytes.Buffer
 		loaded.Diagnostics.Render(&b, loaded.Files, false)

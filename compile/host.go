@@ -14,9 +14,12 @@ type hostCompiler struct {
 	fleet   *spec.Fleet
 	lock    *spec.Lock
 	options Options
+	index   *fleetIndex
 	host    *spec.Host
 
-	definitions list // of *module
+	placements  []placement // of this host
+	definitions list        // of *module
+	files       []string    // of the fleet's folder, for certificates
 }
 
 // hostModule is the whole of hosts/<name>/host.nix: a function of the flake's
@@ -28,15 +31,18 @@ type hostModule struct {
 }
 
 // module collects the definitions in the order host, overlays, operators,
-// services.
+// gateways, certificates, names, services.
 func (c *hostCompiler) module() (hostModule, error) {
 	c.hostOptions()
 	c.overlays()
 	c.operators()
 	c.imports(c.host.Imports)
 	c.nixos(c.host.Nixos, c.host.NixosPlace, c.host.Place)
-	for _, s := range c.services() {
-		if err := c.service(s); err != nil {
+	c.gateways()
+	c.certificates()
+	c.names()
+	for _, p := range c.placements {
+		if err := c.service(p); err != nil {
 			return hostModule{}, err
 		}
 	}
@@ -58,24 +64,29 @@ func (c *hostCompiler) hostOptions() {
 	if h.Config == "" {
 		config = append(config, bind("nixpkgs.hostPlatform", str(h.System)))
 	}
-	config = append(config, bind("services.nixmesh", attrs{
+	own := attrs{
 		bind("enable", raw("true")),
 		bind("fleet", str(f.Name)),
 		bind("host", str(h.Name)),
 		bind("place", placeText(h.Place)),
 		bind("user", str(h.SSH.User)),
+		bind("address", str(h.Address)),
 		bind("rollout", c.rollout()),
-	}))
-	c.define(&module{place: h.Place, config: config}, f.Place)
+	}
+	if from := f.Telemetry.MetricsFrom; len(from) > 0 {
+		own = append(own, bind("metricsFrom", strs(from)))
+	}
+	own = append(own, c.agent()...)
+	c.define(&module{place: h.Place, config: append(config, bind("services.nixmesh", own))}, f.Place)
 }
 
 // rollout are the times of this host's switch: the longest of the fleet's and
 // its services'.
 func (c *hostCompiler) rollout() attrs {
 	r := c.fleet.Rollout
-	for _, s := range c.services() {
-		r.Confirm = max(r.Confirm, s.Rollout.Confirm)
-		r.Settle = max(r.Settle, s.Rollout.Settle)
+	for _, p := range c.placements {
+		r.Confirm = max(r.Confirm, p.service.Rollout.Confirm)
+		r.Settle = max(r.Settle, p.service.Rollout.Settle)
 	}
 	return attrs{
 		bind("confirm", duration(r.Confirm)),

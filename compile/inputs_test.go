@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
@@ -42,12 +43,16 @@ func TestInputs(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &facts); err != nil {
 		t.Fatal(err)
 	}
-	program := facts.Checks[0].Exec[0]
-	if got := storeHash.ReplaceAllString(program, ""); got != "infra-web/bin/ping" {
-		t.Errorf("the check runs %s", program)
+	programs := map[string]string{}
+	for _, c := range facts.Checks {
+		programs[c.Name] = storeHash.ReplaceAllString(c.Exec[0], "")
+	}
+	want := map[string]string{"web": "infra-web/bin/ping", "tool": "edge-tool/bin/ping", "router": "infra-web/bin/ping"}
+	if diff := cmp.Diff(want, programs); diff != "" {
+		t.Errorf("programs of the checks (-want +got):\n%s", diff)
 	}
 	for attr, want := range map[string]string{
-		"networking.domain":             "of-the-configuration",
+		"networking.domain":             "of-the-fleet",
 		`environment.etc."motd".text`:   "of the module",
 		"networking.hostName":           "edge1",
 		"users.users.nm-web.group":      "nm-web",
@@ -56,6 +61,16 @@ func TestInputs(t *testing.T) {
 		if got, err := w.eval(t, "edge1", attr); err != nil || got != want {
 			t.Errorf("%s is %q, %v, want %q", attr, got, err, want)
 		}
+	}
+
+	// The configuration's own settings are held to the same rules.
+	w.edit(t, "infra/flake.nix", "networking.domain", "system.autoUpgrade.enable = true;\n          networking.domain")
+	if err := os.Remove(filepath.Join(w.build, "flake.lock")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.eval(t, "edge1", "system.build.toplevel.drvPath")
+	if want := `nixmesh.hcl:11 (host "edge1"): system.autoUpgrade would switch this host`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Nix does not say %s: %v", want, err)
 	}
 
 	w.edit(t, "nixmesh.hcl", "nixosModules.motd", "nixosModules.mtod")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nixmesh/nixmesh/lab"
 	"github.com/nixmesh/nixmesh/modules"
+	"github.com/nixmesh/nixmesh/spec"
 )
 
 // TestMain lets the test's binary be the stages of a lab's nix.
@@ -103,8 +104,9 @@ func newWorkspace(t *testing.T, fleet string) *workspace {
 	return w
 }
 
-// compile writes the tree that the fleet's folder gives now.
-func (w *workspace) compile(t *testing.T) {
+// compile writes the tree that the fleet's folder gives now, and names its
+// hosts. A fleet with a gossip key has a CA.
+func (w *workspace) compile(t *testing.T) (hosts []string) {
 	t.Helper()
 	hash, err := w.nix.run(t, "hash", "path", w.tree)
 	if err != nil {
@@ -120,12 +122,16 @@ func (w *workspace) compile(t *testing.T) {
 		}
 		o.Nixpkgs = "path:" + standIn
 	}
+	if _, err := os.Stat(filepath.Join(w.fleet, spec.GossipFile)); err == nil {
+		o.CA = testCA()
+	}
 	r := compileFleet(t, w.fleet, o)
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
 	write(t, filepath.Join(w.build, "flake.nix"), r.output.Flake, 0o644)
 	for _, h := range r.output.Hosts {
+		hosts = append(hosts, h.Name)
 		dir := filepath.Join(w.build, "hosts", h.Name)
 		write(t, filepath.Join(dir, "host.nix"), h.Module, 0o644)
 		for _, root := range h.Roots {
@@ -136,6 +142,7 @@ func (w *workspace) compile(t *testing.T) {
 			write(t, filepath.Join(dir, "fleet", root), text, 0o644)
 		}
 	}
+	return hosts
 }
 
 // eval is a host's configuration at an attribute path, as text.

@@ -1,8 +1,6 @@
 package compile
 
 import (
-	"fmt"
-
 	"github.com/nixmesh/nixmesh/spec"
 )
 
@@ -22,19 +20,15 @@ func ServicePlace(f *spec.Fleet, service string) spec.Place {
 // CheckPlace is where a check stands, by its name in host.json.
 func CheckPlace(f *spec.Fleet, check string) spec.Place {
 	for _, s := range f.Services {
-		for i, c := range s.Checks {
-			if checkName(s, i) == check {
-				return orPlace(c.Place, s.Place)
+		for _, v := range s.Variants() {
+			for _, i := range instancesOf(s, v) {
+				for n, c := range s.Checks {
+					if checkName(i, n) == check {
+						return orPlace(c.Place, s.Place)
+					}
+				}
 			}
 		}
 	}
 	return spec.Place{}
-}
-
-// checkName is the service's name; from the second check on with a number.
-func checkName(s *spec.Service, i int) string {
-	if i == 0 {
-		return s.Name
-	}
-	return fmt.Sprintf("%s#%d", s.Name, i+1)
 }

@@ -22,10 +22,14 @@ type Deployer struct {
 	Verify  Verifier // checks release records, nil = unchecked (tests)
 	Sign    func(ctx context.Context, body []byte) (sig string, err error)
 	SignNix func(info PathInfo) (sig string, err error) // operator's nix key over Nix's fingerprint
+	// SignMesh signs mesh documents with the operator's key, under a namespace.
+	SignMesh func(ctx context.Context, namespace string, body []byte) (sig string, err error)
+	Agents   AgentDialer // nil: Agent
 	// Target says where a host is, with its pinned key.
 	Target func(host string) (remote.Target, error)
 	Local  LocalLedger
 	Events Sink
+	CA     *CA // of the mesh, nil without one
 
 	Operator string // name in the spec
 	Holder   string // "anna@laptop", for leases
@@ -52,6 +56,7 @@ type Times struct {
 	Grace    time.Duration // beyond a host's own deadline, for its revert
 	Prove    time.Duration // between attempts of a fresh connection
 	LockPoll time.Duration // between attempts of a held lease
+	Publish  time.Duration // for agents to act on a mesh configuration
 }
 
 func (t Times) withDefaults() Times {
@@ -65,6 +70,7 @@ func (t Times) withDefaults() Times {
 	def(&t.Grace, 90*time.Second)
 	def(&t.Prove, time.Second)
 	def(&t.LockPoll, 2*time.Second)
+	def(&t.Publish, 10*time.Second)
 	return t
 }
 

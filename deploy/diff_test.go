@@ -145,3 +145,42 @@ func TestParsePathInfo(t *testing.T) {
 		t.Error("an invalid path has an info")
 	}
 }
+
+// What systemd stops with a unit that goes is told, though no file of it changed.
+func TestDiffUnitsStopsWhatRequires(t *testing.T) {
+	kept := `web.service
+[Service]
+ExecStart=x
+--
+behind.service
+[Unit]
+BindsTo=first.service web.service
+--
+api.service
+[Service]
+ExecStart=x
+--
+`
+	old := parseUnits(unitsText(kept + `guard.service
+[Service]
+ExecStart=x
+--
+web.service.requires/guard.service
+[Service]
+ExecStart=x
+--
+watch.service
+[Unit]
+Requires=guard.service
+`))
+	got := diffUnits(old, parseUnits(unitsText(kept)))
+	if want := []string{"behind.service", "web.service"}; !slices.Equal(got.Restart, want) {
+		t.Errorf("restart: got %v, want %v", got.Restart, want)
+	}
+	if want := []string{"guard.service", "watch.service"}; !slices.Equal(got.Stop, want) {
+		t.Errorf("stop: got %v, want %v", got.Stop, want)
+	}
+	if got := diffUnits(parseUnits(unitsText(kept)), old); len(got.Restart) > 0 {
+		t.Errorf("a link that comes restarts %v", got.Restart)
+	}
+}

@@ -2,13 +2,10 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/nixmesh/nixmesh/rollback"
 )
 
 // ExecuteOptions are one deploy's choices.
@@ -31,8 +28,12 @@ type execution struct {
 	o       ExecuteOptions
 	stored  *Stored
 	leases  *leases
+	mesh    *meshRun // nil where the mesh is left alone
 	id      string
 	started time.Time
+
+	envoys      sync.Mutex // one Envoy is restarted at a time; guards envoyFailed
+	envoyFailed string     // host whose Envoy was not renewed, "" = go on
 
 	mu      sync.Mutex // guards what follows
 	results map[string]*HostResult
@@ -56,6 +57,10 @@ func (d *Deployer) Execute(soft context.Context, p *Plan, o ExecuteOptions) (*Su
 		return nil, err
 	}
 	d.emit(Event{Kind: KindRelease, Number: p.Number, Fleet: p.Fleet, Hosts: hosts, By: d.Operator, Detail: p.Kind})
+	if len(hosts) == 0 { // only the mesh changes, or Envoys that an earlier deploy left
+		e.renewEnvoys(soft, hard)
+		return e.end(soft, hard), nil
+	}
 	e.prepare(soft)
 	if e.failures() > d.Fleet.Rollout.MaxFailed {
 		e.stop("a host could not be prepared")
@@ -64,15 +69,27 @@ func (d *Deployer) Execute(soft context.Context, p *Plan, o ExecuteOptions) (*Su
 		e.abandon(hard)
 		return e.summary(soft), nil
 	}
+	e.mesh.begin(soft)
 	if o.Rollback {
 		e.cascade(soft, hard)
 	} else {
 		e.waves(soft, hard)
 	}
 	e.abandon(hard)
+	e.renewEnvoys(soft, hard)
+	return e.end(soft, hard), nil
+}
+
+// end brings the mesh up to the hosts, lets go of what the execution holds, and
+// says how all came out.
+func (e *execution) end(soft, hard context.Context) *Summary {
+	e.mesh.finish(hard, e.behind())
+	if !e.o.Rollback && !e.o.Run.Test && soft.Err() == nil {
+		e.d.renewAuthorities(soft, e.toRenew())
+	}
 	e.leases.drop(hard)
 	e.keep()
-	return e.summary(soft), nil
+	return e.summary(soft)
 }
 
 // hosts lists what changes, in the order of the waves.
@@ -84,238 +101,16 @@ func (e *execution) hosts() []string {
 	return all
 }
 
-// open takes the leases (ledger first, then the hosts' in name order) and signs
-// the record.
-func (e *execution) open(soft, hard context.Context) error {
-	d := e.d
-	e.leases.keep(hard)
-	if err := d.openLedger(soft, e.leases, e.plan, e.id, e.o.WaitLock); err != nil {
-		return err
+// behind are the hosts that do not run what the spec says, now that the
+// execution is over.
+func (e *execution) behind() []string {
+	if e.mesh == nil {
+		return nil
 	}
-	hosts := slices.Sorted(slices.Values(e.hosts()))
-	for _, h := range hosts {
-		l, err := d.link(h)
-		if err != nil {
-			return err
-		}
-		e.runs[h] = e.newRun(e.planOf(h), l, e.id, nil)
-	}
-	err := e.takeHosts(soft, hosts)
-	if err != nil {
-		return err
-	}
-	if e.leases.waited {
-		return &Error{Exit: ExitRefused, Err: ErrMoved, Next: "nixmesh plan"}
-	}
-	e.stored, err = d.sign(soft, e.plan, e.o.Record)
-	if err != nil {
-		return err
-	}
-	for _, r := range e.runs {
-		r.stored = e.stored
-	}
-	e.recordOnLedger(soft)
-	return d.Local.Write(e.stored)
-}
-
-// recordOnLedger stores the record on the ledger hosts that the plan leaves out:
-// the next number is taken from there. The hosts of the plan get it before their
-// first switch. A host that does not take it is told of.
-func (e *execution) recordOnLedger(ctx context.Context) {
-	req := rollback.RecordRequest{Record: e.stored.Raw, Keep: e.o.Run.Keep}
-	others := slices.DeleteFunc(slices.Clone(e.plan.ledger), func(host string) bool { return e.runs[host] != nil })
-	each(others, len(others), func(host string) {
-		l, err := e.d.link(host)
-		if err == nil {
-			err = l.insist(ctx, callTimeout, rollback.VerbRecord, nil, req, nil)
-		}
-		if err != nil {
-			e.d.note(host, "does not keep the record of release %d: %s", e.stored.Release.Number, plain(host, err))
-		}
+	return e.d.behind(e.plan, e.mesh.plan.modules, func(h *HostPlan) bool {
+		r := e.result(h.Host)
+		return h.Action == ActionUnchanged || r != nil && r.End == EndDeployed
 	})
-}
-
-// takeHosts takes the hosts' leases: at once, as who holds the ledger has few
-// rivals and nobody waits; in name order where this deploy waits for others, so
-// that two that wait never hold what the other wants.
-func (e *execution) takeHosts(soft context.Context, hosts []string) error {
-	width := len(hosts)
-	if e.o.WaitLock > 0 {
-		width = 1
-	}
-	errs := make([]error, len(hosts))
-	each(hosts, width, func(h string) {
-		r := e.runs[h]
-		if r.plan.Action == ActionFirst {
-			return // its helper comes with the copy
-		}
-		_, err := e.leases.take(soft, r.link, leaseRun, e.id, e.o.WaitLock)
-		if lost(err) {
-			e.set(r.finish(EndUnreachable, plain(h, err)))
-			return
-		}
-		errs[slices.Index(hosts, h)] = err
-	})
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// prepare copies to all hosts and roots there, before the first switch.
-func (e *execution) prepare(soft context.Context) {
-	var todo []string
-	for _, h := range e.hosts() {
-		if e.result(h) == nil {
-			todo = append(todo, h)
-		}
-	}
-	each(todo, e.width(len(todo)), func(h string) {
-		r := e.runs[h]
-		r.started = e.d.now()
-		if soft.Err() != nil {
-			e.set(r.finish(EndNotStarted, "interrupted"))
-			return
-		}
-		err := e.signed(soft, r)
-		if err == nil {
-			err = r.prepare(soft, e.o.Rollback)
-		}
-		switch {
-		case err == nil:
-		case soft.Err() != nil:
-			e.set(r.finish(EndNotStarted, "interrupted"))
-		default:
-			e.prepareFailed(r, err)
-		}
-	})
-}
-
-// prepareFailed sorts a failure before the switch.
-func (e *execution) prepareFailed(r *hostRun, err error) {
-	text := plain(r.plan.Host, err)
-	r.fail(text, nil)
-	if next := nextOf(err); next != "" {
-		e.d.note(r.plan.Host, "%s", next)
-	}
-	var refused *RefusedError
-	var own *Error
-	switch {
-	case lost(err):
-		e.set(r.finish(EndUnreachable, text))
-	case errors.As(err, &own) && own.Exit == ExitRefused, errors.As(err, &refused) && refused.Status == int(ExitRefused):
-		e.set(r.finish(EndRefused, text))
-	default:
-		e.set(r.finish(EndFailed, text))
-	}
-}
-
-// signed gets the signature of a run's toplevel: made here where it was built,
-// over values of the host's own store where it is rooted there already.
-func (e *execution) signed(ctx context.Context, r *hostRun) error {
-	if !e.o.Rollback {
-		sigs, err := e.d.Store.SignClosure(ctx, r.plan.New)
-		r.sigs = sigs
-		return err
-	}
-	return r.signThere(ctx)
-}
-
-func (r *hostRun) signThere(ctx context.Context) error {
-	info := r.plan.info
-	if info == nil {
-		read, err := readPathInfo(ctx, r.link.shell, r.plan.New)
-		if err != nil {
-			return err
-		}
-		info = &read
-	}
-	sig, err := r.d.SignNix(*info)
-	r.sigs = []string{sig}
-	return err
-}
-
-func (e *execution) width(hosts int) int {
-	if e.o.Rollback {
-		return max(1, hosts)
-	}
-	if e.o.Parallel > 0 {
-		return e.o.Parallel
-	}
-	return atOnce(e.d.Fleet.Rollout, hosts)
-}
-
-// waves switches the prepared hosts, wave after wave.
-func (e *execution) waves(soft, hard context.Context) {
-	waves := e.plan.Waves
-	for i, w := range waves {
-		if e.stopping(soft) {
-			break
-		}
-		e.d.emit(Event{Kind: KindWave, Wave: i + 1, Waves: len(waves), Detail: w.Name, Hosts: w.Hosts, Number: e.plan.Number})
-		e.wave(soft, hard, w.Hosts)
-		if e.failures() > e.d.Fleet.Rollout.MaxFailed {
-			e.onFail(hard, i)
-			break
-		}
-		if soak := e.d.Fleet.Rollout.Soak; soak > 0 && i+1 < len(waves) {
-			e.d.note("", "soaking for %s", soak)
-			select {
-			case <-soft.Done():
-			case <-time.After(soak):
-			}
-		}
-	}
-}
-
-// wave runs the hosts of one wave, as many at once as rollout and services
-// allow. Hosts that are under way when it stops are followed to their end.
-func (e *execution) wave(soft, hard context.Context, hosts []string) {
-	var todo []string
-	for _, h := range hosts {
-		if e.result(h) == nil {
-			todo = append(todo, h)
-		}
-	}
-	width := e.width(len(hosts))
-	ledger := LedgerHosts(e.d.Fleet)
-	var busy []string
-	done := make(chan string)
-	for len(todo) > 0 || len(busy) > 0 {
-		stop := e.stopping(soft) || e.failures() > e.d.Fleet.Rollout.MaxFailed
-		for i := 0; i < len(todo) && len(busy) < width && !stop; {
-			h := todo[i]
-			if !mayStart(e.d.Fleet, ledger, h, busy) {
-				i++
-				continue
-			}
-			todo = slices.Delete(todo, i, i+1)
-			busy = append(busy, h)
-			go func() { // wave waits for it through done
-				e.set(e.runs[h].perform(hard))
-				done <- h
-			}()
-		}
-		if len(busy) == 0 {
-			return
-		}
-		h := <-done
-		busy = slices.DeleteFunc(busy, func(b string) bool { return b == h })
-	}
-}
-
-// abandon ends the runs that were prepared and not performed, under the leases.
-func (e *execution) abandon(hard context.Context) {
-	var left []string
-	for h, r := range e.runs {
-		if r.rooted {
-			left = append(left, h)
-		}
-	}
-	why := fmt.Sprintf("release %d ended before this host was started", e.plan.Number)
-	each(left, len(left), func(h string) { e.runs[h].abandon(hard, why) })
 }
 
 func (e *execution) stopping(soft context.Context) bool {

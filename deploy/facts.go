@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
 	"github.com/nixmesh/nixmesh/remote"
@@ -15,11 +18,11 @@ func readFacts(ctx context.Context, sh shell, toplevel string) (*hostfacts.Facts
 	if err != nil {
 		return nil, fmt.Errorf("read host.json of %s: %w", toplevel, err)
 	}
-	var f hostfacts.Facts
-	if err := json.Unmarshal(out, &f); err != nil {
+	f, err := hostfacts.Parse(out)
+	if err != nil {
 		return nil, fmt.Errorf("read host.json of %s: %w", toplevel, err)
 	}
-	return &f, nil
+	return f, nil
 }
 
 // readPathInfo reads what Nix's fingerprint of a path is made of, from the
@@ -64,4 +67,52 @@ func parsePathInfo(out []byte, path string) (PathInfo, error) {
 		return PathInfo{}, fmt.Errorf("the path is not in the store")
 	}
 	return PathInfo{Path: path, NarHash: found.NarHash, NarSize: found.NarSize, References: found.References}, nil
+}
+
+// MeshFacts is host.json of what hosts run once a plan was carried out, by host: of
+// the plan's hosts, and of a plan for the mesh alone of all. It is read where the
+// toplevel was built, else on the host that runs it. For reading, as all of a plan:
+// a host whose file cannot be read is left out.
+func (d *Deployer) MeshFacts(ctx context.Context, p *Plan) map[string]*hostfacts.Facts {
+	tops := map[string]string{}
+	for _, h := range p.Hosts {
+		tops[h.Host] = h.New
+	}
+	if p.Kind == ReleaseMeshOnly {
+		maps.Copy(tops, p.carried)
+	}
+	var mu sync.Mutex // guards facts
+	facts := map[string]*hostfacts.Facts{}
+	each(slices.Sorted(maps.Keys(tops)), inspectWidth, func(host string) {
+		f := d.factsOf(ctx, p, host, tops[host])
+		if f == nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		facts[host] = f
+	})
+	return facts
+}
+
+// factsOf is host.json of a toplevel that a host has, or is to have.
+func (d *Deployer) factsOf(ctx context.Context, p *Plan, host, top string) *hostfacts.Facts {
+	if i := slices.IndexFunc(p.Hosts, func(h *HostPlan) bool { return h.Host == host && h.facts != nil }); i >= 0 {
+		return p.Hosts[i].facts
+	}
+	if top == "" {
+		return nil
+	}
+	if f, err := readFacts(ctx, d.Store.Shell, top); err == nil {
+		return f
+	}
+	l, err := d.link(host)
+	if err != nil {
+		return nil
+	}
+	f, err := readFacts(ctx, l.shell, top)
+	if err != nil || f.Host != host {
+		return nil
+	}
+	return f
 }

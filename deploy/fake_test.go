@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nixmesh/nixmesh/hostfacts"
 	"github.com/nixmesh/nixmesh/remote"
 	"github.com/nixmesh/nixmesh/rollback"
 	"github.com/nixmesh/nixmesh/spec"
@@ -44,6 +45,8 @@ type fakeHost struct {
 	dialErr  error
 	noHelper bool // plain NixOS
 	stuck    bool // phases do not move
+	envoy    *rollback.EnvoyState
+	file     string // what cat prints of any
 }
 
 func newFakeHost(name, top string) *fakeHost {
@@ -133,6 +136,8 @@ func (h *fakeHost) plain(line string) (int, string, string, error) {
 	switch {
 	case line == "sh", line == "sudo -n sh":
 		return 0, fmt.Sprintf("nixos yes\nhostname nixos\nboot_id %s\ncurrent %s\nprofile %s\ngeneration 1\nversion 26.05\nuser root 0\n", h.boot, h.current, h.profile), "", nil
+	case strings.Contains(line, "cat ") && h.file != "":
+		return 0, h.file, "", nil
 	case strings.Contains(line, "path-info --json"):
 		path := line[strings.Index(line, "/nix/store"):]
 		path = strings.Trim(path, `'"\`)
@@ -197,6 +202,14 @@ func (h *fakeHost) verb(verb string, args []string, in []byte) (any, *rollback.R
 		}
 	case rollback.VerbStatus:
 		h.step()
+	case rollback.VerbEnvoy:
+		a := rollback.EnvoyAnswer{Was: h.envoy, Took: 0.4}
+		if strings.Contains(string(in), `"check":true`) {
+			return a, nil
+		}
+		h.envoy = &rollback.EnvoyState{Version: h.envoy.Wanted, Wanted: h.envoy.Wanted}
+		a.Runs = h.envoy
+		return a, nil
 	}
 	return h.status(), nil
 }
@@ -248,16 +261,28 @@ func (h *fakeHost) status() rollback.StatusAnswer {
 		j := *h.journal
 		s.Journal = &j
 	}
+	if h.envoy != nil {
+		e := *h.envoy
+		s.Envoy = &e
+	}
 	return s
 }
 
 // fakeStore builds nothing and copies nothing.
 type fakeStore struct {
+	files   map[string]string  // toplevel -> its host.json
 	copyErr map[string][]error // host -> errors of its copies, in turn
 	mu      sync.Mutex         // guards copyErr
 }
 
-func (*fakeStore) Shell(context.Context, string) ([]byte, error) { return nil, nil }
+func (s *fakeStore) Shell(_ context.Context, line string) ([]byte, error) {
+	for top, text := range s.files {
+		if strings.Contains(line, top+hostfacts.Path) {
+			return []byte(text), nil
+		}
+	}
+	return nil, nil
+}
 
 func (*fakeStore) SignClosure(_ context.Context, top string) ([]string, error) {
 	return []string{"anna-1:" + top}, nil

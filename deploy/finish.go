@@ -45,7 +45,7 @@ func outcomeEnd(e End) string {
 // and the exit code. It is told as the last event.
 func (e *execution) summary(soft context.Context) *Summary {
 	p := e.plan
-	s := &Summary{Schema: SummarySchema, Kind: p.Kind, Number: p.Number, Fleet: p.Fleet, Fleetwide: p.Total, Evaluated: p.Evaluated,
+	s := &Summary{Schema: SummarySchema, Kind: p.Kind, Number: p.Number, Fleet: p.Fleet, Fleetwide: p.Total, Evaluated: p.Evaluated, Hosts: []HostResult{},
 		Seconds: float64(took(e.d.now().Sub(e.started)))}
 	for _, h := range p.Hosts {
 		var r HostResult
@@ -58,6 +58,9 @@ func (e *execution) summary(soft context.Context) *Summary {
 		}
 		s.Hosts = append(s.Hosts, r)
 		s.Exit = Worst(s.Exit, r.End.Exit())
+		if r.Envoy != nil && r.Envoy.Error != "" {
+			s.Exit = Worst(s.Exit, ExitDegraded)
+		}
 		if h.Problem != nil {
 			s.Exit = Worst(s.Exit, h.Problem.Exit)
 		}
@@ -65,9 +68,14 @@ func (e *execution) summary(soft context.Context) *Summary {
 	if soft.Err() != nil {
 		s.Exit = Worst(s.Exit, ExitInterrupted)
 	}
+	s.Mesh, s.MeshHeld = e.mesh.last(), e.mesh.held()
+	if s.Mesh != nil && (s.Mesh.Exit != ExitUnreachable || p.Kind == ReleaseMeshOnly) {
+		s.Exit = Worst(s.Exit, s.Mesh.Exit) // a deploy has its own word on hosts that are away
+	}
 	s.Live = s.count(EndDeployed, EndUnchanged)
 	s.Title = e.title(s)
 	s.Next = e.next(s)
+	typedAll(e.d.Fleet.Lab, s.Next)
 	e.d.emit(Event{Kind: KindSummary, Number: p.Number, Summary: s})
 	return s
 }
@@ -110,6 +118,9 @@ func (e *execution) title(s *Summary) string {
 		name += fmt.Sprintf(" (= %d)", e.plan.Restores)
 	}
 	done := hostsWith(s, EndDeployed)
+	if len(e.plan.Waves) == 0 && s.Mesh != nil {
+		return name + " is of the mesh alone: no host was switched."
+	}
 	if len(done) == 0 {
 		return name + " was deployed to no host."
 	}
@@ -184,6 +195,8 @@ func (e *execution) next(s *Summary) []Next {
 	if len(next) > 3 {
 		next = next[:3]
 	}
+	envoys, again := e.nextOfEnvoys(s)
+	next = append(next, envoys...)
 	var left []string
 	for _, h := range s.Hosts {
 		switch h.End {
@@ -191,9 +204,19 @@ func (e *execution) next(s *Summary) []Next {
 			left = append(left, h.Host)
 		}
 	}
+	if s.Mesh != nil && s.Mesh.Error != "" && len(left) == 0 {
+		next = append(next, Next{Command: "nixmesh mesh apply", Why: "publishes the mesh configuration; the hosts stay as they are"})
+	}
 	if len(left) > 0 {
 		next = append(next, Next{Command: "nixmesh " + map[bool]string{true: "rollback", false: "deploy"}[s.Kind == ReleaseRollback],
 			Why: "finishes " + list(left)})
+	}
+	switch last := len(next) - 1; {
+	case again == nil:
+	case last >= 0 && next[last].Command == again.Command:
+		next[last].Why += ", and " + again.Why
+	default:
+		next = append(next, *again)
 	}
 	if done := hostsWith(s, EndDeployed); len(done) > 0 && len(left) > 0 && s.Kind == ReleaseSystem {
 		if b := e.plan.history.Live(); b != nil {
@@ -201,6 +224,29 @@ func (e *execution) next(s *Summary) []Next {
 		}
 	}
 	return next
+}
+
+// nextOfEnvoys is what helps hosts whose Envoys were not renewed, for the first
+// few, and what tries again on all; nil where there are none.
+func (e *execution) nextOfEnvoys(s *Summary) (next []Next, again *Next) {
+	var hosts []string
+	for _, h := range s.Hosts {
+		if h.Envoy == nil || h.Envoy.Error == "" {
+			continue
+		}
+		hosts = append(hosts, h.Host)
+		if h.Envoy.Next != nil && len(next) < 3 {
+			next = append(next, *h.Envoy.Next)
+		}
+	}
+	if len(hosts) == 0 {
+		return nil, nil
+	}
+	again = &Next{Command: "nixmesh deploy", Why: "tries the Envoy of " + list(hosts) + " again; the system stays"}
+	if s.Kind == ReleaseRollback {
+		again.Command = fmt.Sprintf("nixmesh rollback --to %d", e.plan.Restores)
+	}
+	return next, again
 }
 
 func hostsWith(s *Summary, end End) []string {

@@ -1,15 +1,16 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nixmesh/nixmesh/compile"
 	"github.com/nixmesh/nixmesh/hostfacts"
 	"github.com/nixmesh/nixmesh/rollback"
-	"github.com/nixmesh/nixmesh/spec"
 )
 
 // follow watches a run over whatever connection can be had until the host says
@@ -193,10 +194,10 @@ func (r *hostRun) place(j *rollback.JournalView) string {
 	if v == nil || v.Good || v.Service == "" {
 		return ""
 	}
-	p := compile.CheckPlace(r.d.Fleet, v.Service)
-	if p == (spec.Place{}) {
-		p = compile.ServicePlace(r.d.Fleet, v.Service)
-	}
+	// Checks go by their instance: that of api@v2.service is "api@v2". The unit of
+	// a NixOS module has another name than its service.
+	p := cmp.Or(compile.CheckPlace(r.d.Fleet, strings.TrimSuffix(v.Unit, ".service")),
+		compile.CheckPlace(r.d.Fleet, v.Service), compile.ServicePlace(r.d.Fleet, v.Service))
 	r.result.Place = p.String()
 	if r.result.Place == "" {
 		return ""
@@ -237,6 +238,7 @@ func (f *follower) end(st *rollback.StatusAnswer) HostResult {
 	switch j.Phase {
 	case rollback.PhaseCommitted:
 		r.result.Release = r.stored.Release.Number
+		r.result.stale = staleEnvoy(st.Envoy)
 		r.ok(fmt.Sprintf("gen=%d", r.result.Gen))
 		return r.finish(EndDeployed, "")
 	case rollback.PhaseRolledBack:

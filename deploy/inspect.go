@@ -12,7 +12,8 @@ import (
 	"github.com/nixmesh/nixmesh/rollback"
 )
 
-// recordsAsked is how many release records a host is asked for.
+// recordsAsked is how many release records a host is asked for, at least: all
+// that it keeps, of systems and of the mesh alone.
 const recordsAsked = 20
 
 // inspectWidth bounds how many hosts are asked at once.
@@ -146,7 +147,7 @@ func (d *Deployer) inspect(ctx context.Context, s *Seen) {
 		d.inspectFirst(ctx, s, true)
 		return
 	}
-	facts, status, err, statusErr := l.look(ctx)
+	facts, status, err, statusErr := l.look(ctx, max(recordsAsked, 2*d.Fleet.KeepReleases))
 	if d.FirstAny && noNixmesh(err) {
 		d.inspectFirst(ctx, s, false)
 		return
@@ -167,14 +168,14 @@ func (d *Deployer) inspect(ctx context.Context, s *Seen) {
 
 // look asks for preflight and status at once, over one connection that is
 // opened once: a host that is away is not waited for twice.
-func (l *link) look(ctx context.Context) (facts *rollback.Preflight, status *rollback.StatusAnswer, err, statusErr error) {
+func (l *link) look(ctx context.Context, records int) (facts *rollback.Preflight, status *rollback.StatusAnswer, err, statusErr error) {
 	if _, err := l.host(ctx); err != nil {
 		return nil, nil, &LostError{Host: l.target.Name, Err: err}, nil
 	}
 	facts, status = &rollback.Preflight{}, &rollback.StatusAnswer{}
 	var both sync.WaitGroup
 	both.Go(func() {
-		statusErr = l.call(ctx, rollback.VerbStatus, nil, rollback.StatusRequest{Records: recordsAsked}, status)
+		statusErr = l.call(ctx, rollback.VerbStatus, nil, rollback.StatusRequest{Records: records}, status)
 	})
 	err = l.call(ctx, rollback.VerbPreflight, nil, rollback.PreflightRequest{}, facts)
 	both.Wait()

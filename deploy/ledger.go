@@ -73,8 +73,9 @@ type RecordInfo struct {
 }
 
 // sign makes the release record of a plan: what every host of the spec should
-// run, in bytes that are signed with the operator's key.
-func (d *Deployer) sign(ctx context.Context, p *Plan, info RecordInfo) (*Stored, error) {
+// run and what its agents should act on, in bytes that are signed with the
+// operator's key.
+func (d *Deployer) sign(ctx context.Context, p *Plan, ms *meshRun, info RecordInfo) (*Stored, error) {
 	r := &Release{Schema: RecordSchema, Number: p.Number, Fleet: d.Fleet.Name, Kind: p.Kind, Restores: p.Restores,
 		By: d.Operator, Message: info.Message, Time: d.now().UTC().Truncate(time.Second), Spec: info.Spec, Git: info.Git,
 		Inputs: info.Inputs, Nixmesh: d.Version, LabOverrides: d.Fleet.LabOverrides, Risks: slices.Sorted(slices.Values(info.Risks)),
@@ -83,11 +84,17 @@ func (d *Deployer) sign(ctx context.Context, p *Plan, info RecordInfo) (*Stored,
 	if live != nil {
 		r.Parent = live.Raw.Hash
 	}
+	runs := func(name, top string) ReleaseHost {
+		return ReleaseHost{Toplevel: top, Module: p.history.moduleOf(name, top)}
+	}
 	for _, name := range hostNames(d.Fleet) {
 		if top := p.carried[name]; top != "" {
-			r.Hosts[name] = ReleaseHost{Toplevel: top}
+			r.Hosts[name] = runs(name, top)
+			if p.Kind == ReleaseMeshOnly { // compared, by what it was built from
+				r.Hosts[name] = ReleaseHost{Toplevel: top, Module: r.Hosts[name].Module, Same: len(p.Hosts) == 0}
+			}
 		} else if live != nil && live.Release.Hosts[name].Toplevel != "" {
-			r.Hosts[name] = ReleaseHost{Toplevel: live.Release.Hosts[name].Toplevel}
+			r.Hosts[name] = runs(name, live.Release.Hosts[name].Toplevel)
 		}
 	}
 	for _, h := range p.Hosts {
@@ -97,15 +104,16 @@ func (d *Deployer) sign(ctx context.Context, p *Plan, info RecordInfo) (*Stored,
 			if was == "" {
 				was = r.Hosts[h.Host].Toplevel
 			}
-			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New, Was: was, Planned: true}
+			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New, Was: was, Planned: true, Module: h.module}
 		case ActionUnchanged:
-			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New, Same: true}
+			r.Hosts[h.Host] = ReleaseHost{Toplevel: h.New, Same: true, Module: h.module}
 		case ActionRefused:
 			if h.Old != "" {
-				r.Hosts[h.Host] = ReleaseHost{Toplevel: h.Old}
+				r.Hosts[h.Host] = runs(h.Host, h.Old)
 			}
 		}
 	}
+	r.Mesh = ms.record()
 	body, err := r.encode()
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ type link struct {
 	target  remote.Target
 	dial    Dialer
 	command string // how the helper is started
+	agent   agentLink
 
 	mu   sync.Mutex // guards what follows
 	conn remote.Host
@@ -77,6 +78,7 @@ func (l *link) drop(c remote.Host) {
 }
 
 func (l *link) close() {
+	l.agent.close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn != nil {

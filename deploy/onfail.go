@@ -82,6 +82,9 @@ func (e *execution) undo(ctx context.Context, r *hostRun) HostResult {
 	res := back.perform(ctx)
 	res.WasGen, res.WasRelease = done.WasGen, done.WasRelease
 	if res.End == EndDeployed {
+		if res.stale != nil {
+			res.Envoy = e.renewEnvoy(ctx, p.Host, *res.stale)
+		}
 		res.End, res.Release, res.Reason = EndReverted, done.WasRelease, "with the release"
 		e.mu.Lock()
 		e.stored.Outcomes[p.Host] = Outcome{Release: e.stored.Raw.Hash, Run: back.id, End: string(rollback.PhaseRolledBack), Generation: res.Gen}

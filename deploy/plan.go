@@ -39,11 +39,14 @@ type Plan struct {
 	Waves    []Wave      `json:"waves"` // of the hosts that change
 	Total    int         `json:"fleet_hosts"`
 	Notes    []string    `json:"notes,omitempty"`
+	Mesh     *MeshPlan   `json:"mesh,omitempty"` // nil where the plan leaves it alone
+	CA       *CAPlan     `json:"ca,omitempty"`   // nil without a CA
 	// Evaluated hosts were not in the build's cache; nil where nothing was built
 	// for the plan.
 	Evaluated []string `json:"evaluated"`
 
 	history *History
+	lab     bool
 	// facts of unplanned hosts, for the record
 	carried map[string]string
 	// ledger hosts whose lease the deploy holds
@@ -75,10 +78,14 @@ type HostPlan struct {
 	Problem    *Problem        `json:"problem,omitempty"`
 	OldVersion string          `json:"nixmesh_was,omitempty"`
 	NewVersion string          `json:"nixmesh,omitempty"`
+	Envoy      *EnvoyChange    `json:"envoy,omitempty"`   // nil where the one that runs goes on
+	Guarded    bool            `json:"guarded,omitempty"` // from now on the kernel holds connections to what is declared
+	Gates      []string        `json:"gates,omitempty"`   // what verification waits for beside units and the checks of services
 
-	seen  *Seen
-	facts *hostfacts.Facts // host.json of New, nil where it was not read
-	info  *PathInfo        // of New in the host's own store, nil where it was not read
+	seen   *Seen
+	facts  *hostfacts.Facts // host.json of New, nil where it was not read
+	info   *PathInfo        // of New in the host's own store, nil where it was not read
+	module string           // hash of the compiled host that New was built from, "" where it is not known
 }
 
 // Problem is why a host takes no part.
@@ -96,6 +103,8 @@ type PlanOptions struct {
 	Hosts  []string // hosts that were asked for
 	Accept []string // risks, by name
 	Brief  bool     // leave units and packages out
+	// Mesh is what the mesh should be, nil where the plan leaves it alone.
+	Mesh *MeshNext
 }
 
 // RiskDrift accepts hosts that do not run what their last run left.
@@ -104,12 +113,20 @@ const RiskDrift = "drift"
 // Plan compares the toplevels that hosts should have with what they run.
 func (d *Deployer) Plan(ctx context.Context, want Toplevels, o PlanOptions) (*Plan, error) {
 	seen, history := d.inspectAll(ctx)
-	return d.planFrom(ctx, want, o, seen, history)
+	p, err := d.planFrom(ctx, want, o, seen, history)
+	if err != nil {
+		return nil, err
+	}
+	if p.Mesh.Publishes() && p.onlyMesh() {
+		p.Kind = ReleaseMeshOnly
+	}
+	p.CA = d.planCA(ctx, o.Accept, seen)
+	return p, nil
 }
 
 func (d *Deployer) planFrom(ctx context.Context, want Toplevels, o PlanOptions, seen map[string]*Seen, history *History) (*Plan, error) {
 	p := &Plan{Schema: PlanSchema, Fleet: d.Fleet.Name, Kind: ReleaseSystem, Number: history.highest + 1, Total: len(d.Fleet.Hosts),
-		history: history, carried: map[string]string{}}
+		history: history, lab: d.Fleet.Lab, carried: map[string]string{}}
 	if live := history.Live(); live != nil {
 		p.Live = &LiveInfo{Number: live.Release.Number, Restores: live.Release.Restores, By: live.Release.By,
 			Time: live.Release.Time, Complete: live.Complete()}
@@ -130,6 +147,9 @@ func (d *Deployer) planFrom(ctx context.Context, want Toplevels, o PlanOptions, 
 	if !o.Brief {
 		each(o.Hosts, 4, func(h string) { d.detail(ctx, plans[h]) })
 	}
+	for _, h := range o.Hosts {
+		plans[h].Envoy = plans[h].envoyChange(plans[h].facts)
+	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -137,12 +157,21 @@ func (d *Deployer) planFrom(ctx context.Context, want Toplevels, o PlanOptions, 
 	for _, w := range Waves(d.Fleet, o.Hosts) {
 		for _, h := range w.Hosts {
 			p.Hosts = append(p.Hosts, plans[h])
+			if problem := plans[h].Problem; problem != nil {
+				problem.Next = Typed(d.Fleet.Lab, problem.Next)
+			}
 			if plans[h].changes() {
 				changing = append(changing, h)
 			}
 		}
 	}
 	p.Waves = Waves(d.Fleet, changing)
+	if o.Mesh != nil {
+		for _, h := range p.Hosts {
+			h.module = o.Mesh.Modules[h.Host]
+		}
+		p.Mesh = d.planMesh(ctx, p, o, seen)
+	}
 	return p, nil
 }
 
@@ -282,12 +311,18 @@ func (d *Deployer) detail(ctx context.Context, h *HostPlan) {
 	}
 	if facts, err := readFacts(ctx, d.Store.Shell, h.New); err == nil {
 		h.facts, h.NewVersion = facts, facts.Nixmesh.Version
+		for _, gate := range facts.Gates() {
+			h.Gates = append(h.Gates, gate.Name)
+		}
 		if clash := uidClash(h.seen.Facts.Users, facts); clash != "" {
-			h.refuse(ExitRefused, "NixOS never renumbers a user: free the number on the host, or choose another one in nixmesh.lock", "%s", clash)
+			h.refuse(ExitRefused, "NixOS never renumbers a user: free the number on the host (usermod --uid), or choose another one in nixmesh.lock", "%s", clash)
 			return
 		}
 	}
 	l, err := d.link(h.Host)
+	if h.Action == ActionFirst {
+		h.Guarded = h.facts != nil && h.facts.Mesh != nil && h.facts.Mesh.Envoy != nil
+	}
 	if err != nil || h.Action == ActionFirst {
 		return
 	}
@@ -301,6 +336,7 @@ func (d *Deployer) diff(ctx context.Context, h *HostPlan, oldShell, newShell she
 	newUnits, err2 := readUnits(ctx, newShell, h.New)
 	if err1 == nil && err2 == nil {
 		h.Units = diffUnits(oldUnits, newUnits)
+		h.Guarded = newUnits[hostfacts.GuardUnit] != nil && oldUnits[hostfacts.GuardUnit] == nil
 	}
 	oldPaths, err1 := readClosure(ctx, oldShell, h.Old)
 	newPaths, err2 := readClosure(ctx, newShell, h.New)
@@ -312,28 +348,10 @@ func (d *Deployer) diff(ctx context.Context, h *HostPlan, oldShell, newShell she
 	}
 }
 
-// uidClash says which user of NEW cannot have its uid on the host.
-func uidClash(users map[string]int, facts *hostfacts.Facts) string {
-	byUID := map[int]string{}
-	for name, uid := range users {
-		byUID[uid] = name
-	}
-	for _, i := range facts.Instances {
-		if i.UID < 0 || i.User == "" {
-			continue
-		}
-		if uid, known := users[i.User]; known && uid != i.UID {
-			return fmt.Sprintf("user %s of service %q has uid %d there and %d in nixmesh.lock", i.User, i.Service, uid, i.UID)
-		}
-		if name, taken := byUID[i.UID]; taken && name != i.User {
-			return fmt.Sprintf("uid %d of user %s (service %q) belongs to user %s there", i.UID, i.User, i.Service, name)
-		}
-	}
-	return ""
-}
-
 // Changes says whether the plan would change anything.
-func (p *Plan) Changes() bool { return len(p.Waves) > 0 }
+func (p *Plan) Changes() bool {
+	return len(p.Waves) > 0 || p.Mesh.Publishes() || len(p.leftEnvoys()) > 0
+}
 
 // Exit is the worst problem of the plan's hosts.
 func (p *Plan) Exit() Exit {
@@ -342,6 +360,9 @@ func (p *Plan) Exit() Exit {
 		if h.Problem != nil {
 			worst = Worst(worst, h.Problem.Exit)
 		}
+	}
+	if p.CA != nil && p.CA.Problem != nil {
+		worst = Worst(worst, p.CA.Problem.Exit)
 	}
 	return worst
 }

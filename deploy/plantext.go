@@ -20,7 +20,7 @@ func WritePlan(w io.Writer, p *Plan, s term.Style, now time.Time) {
 	}
 	quiet := 0
 	for _, h := range p.Hosts {
-		if h.Action == ActionUnchanged {
+		if h.Action == ActionUnchanged && h.Envoy == nil {
 			quiet++
 			continue
 		}
@@ -33,13 +33,34 @@ func WritePlan(w io.Writer, p *Plan, s term.Style, now time.Time) {
 	for _, n := range p.Notes {
 		fmt.Fprintf(w, "%s\n", n)
 	}
-	if quiet < len(p.Hosts) || len(p.Notes)+len(asides) > 0 {
+	if p.Mesh != nil {
+		WriteMesh(w, p.Mesh, p.lab)
+	}
+	ca := p.CA.lines(now, p.switches)
+	for _, line := range ca {
+		fmt.Fprintln(w, line)
+	}
+	if quiet < len(p.Hosts) || len(p.Notes)+len(asides)+len(ca) > 0 || p.Mesh != nil {
 		fmt.Fprintln(w)
 	}
 	if p.Evaluated != nil {
 		fmt.Fprintln(w, builtLine(p))
 	}
+	if gated := p.gated(hostfacts.GateEnvoy); len(gated) > 0 {
+		fmt.Fprintf(w, "Verification waits for Envoy's listeners, too: %s.\n", some(gated))
+	}
 	fmt.Fprintln(w, countLine(p))
+}
+
+// gated are the hosts that change and whose verification waits for a gate.
+func (p *Plan) gated(gate string) []string {
+	var hosts []string
+	for _, h := range p.Hosts {
+		if h.changes() && slices.Contains(h.Gates, gate) {
+			hosts = append(hosts, h.Host)
+		}
+	}
+	return hosts
 }
 
 // asides says which hosts cannot be compared for good, as a switch is not over
@@ -123,6 +144,10 @@ func writeHost(w io.Writer, h *HostPlan, s term.Style, width int) {
 	if h.OldVersion != "" && h.NewVersion != "" && h.OldVersion != h.NewVersion {
 		fmt.Fprintf(w, "  nixmesh %s -> %s\n", h.OldVersion, h.NewVersion)
 	}
+	if h.Envoy != nil {
+		fmt.Fprintf(w, "  %s\n", h.Envoy)
+	}
+	writeGuarded(w, h, "  ")
 	writePackages(w, h.Packages, s)
 	writeUnits(w, h.Units)
 }
@@ -144,6 +169,15 @@ func writeFirst(w io.Writer, h *HostPlan, name, indent string) {
 		}
 		fmt.Fprintf(w, "%s   New: user deploy (keys of %s), one sudo rule, trusted key %s%s\n", indent,
 			strings.Join(people, ", "), strings.Join(keys, ", "), serviceText(f))
+	}
+	writeGuarded(w, h, indent+"   ")
+}
+
+// writeGuarded says what ceases to work where the kernel's table is new.
+func writeGuarded(w io.Writer, h *HostPlan, indent string) {
+	if h.Guarded {
+		fmt.Fprintf(w, "%sfrom now on only Envoy reaches the ports of services here (mtls = \"permissive\" leaves a service's open),\n", indent)
+		fmt.Fprintf(w, "%sand services with egress = \"declared\" connect to their upstreams only\n", indent)
 	}
 }
 
@@ -297,18 +331,41 @@ func WriteRollback(w io.Writer, p *Plan, s term.Style, now time.Time) {
 		width = max(width, len(h.Host))
 	}
 	for _, h := range p.Hosts {
-		if h.Action == ActionUnchanged {
+		if h.Action == ActionUnchanged && h.Envoy == nil {
 			continue
 		}
 		if h.Problem != nil {
 			writeHost(w, h, s, width)
 			continue
 		}
-		fmt.Fprintf(w, "  %s  gen %d   %s\n", s.Bold(term.Pad(h.Host, width)), h.Generation, unitLine(h.Units))
+		line := unitLine(h.Units)
+		if h.Envoy != nil {
+			line += "; " + h.Envoy.String()
+		}
+		fmt.Fprintf(w, "  %s  gen %d   %s\n", s.Bold(term.Pad(h.Host, width)), h.Generation, line)
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintf(w, "%s\n", n)
+	}
+	if p.Mesh.Publishes() {
+		fmt.Fprintf(w, "  %s\n", p.meshAgain())
+		writeChanges(w, p.Mesh.Changes)
 	}
 	if p.Changes() {
 		fmt.Fprintf(w, "Will be recorded as release %d, signed again here. Nothing is built or deleted; data is not touched.\n", p.Number)
 	}
+}
+
+// meshAgain is "mesh  signed again as version 58 (contents of 41)".
+func (p *Plan) meshAgain() string {
+	version := int64(1)
+	if d := p.Mesh.live.document; d != nil {
+		version = d.Version + 1
+	}
+	if c := p.Mesh.live.config; c != nil && len(p.Waves) > 0 && p.Mesh.during.Hash() != c.Hash() {
+		version++ // what is added comes before the hosts
+	}
+	return fmt.Sprintf("mesh  signed again as version %d (contents of %d)", version, p.Restores)
 }
 
 // unitLine is "restart web.service, api.service; stop x.service".

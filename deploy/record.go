@@ -21,6 +21,7 @@ const RecordNamespace = "nixmesh-release"
 const (
 	ReleaseSystem   = "system"
 	ReleaseRollback = "rollback"
+	ReleaseMeshOnly = "mesh" // toplevels stay as they are
 )
 
 // Release is what the whole fleet should run. It never changes once it is
@@ -43,6 +44,7 @@ type Release struct {
 	Risks        []string               `json:"risks,omitempty"` // accepted with --accept
 	LedgerHosts  []string               `json:"ledger_hosts"`
 	Hosts        map[string]ReleaseHost `json:"hosts"`
+	Mesh         *ReleaseMesh           `json:"mesh,omitempty"` // nil: the fleet had no CA
 }
 
 // ReleaseHost is one host of a release. Hosts that are neither planned nor the
@@ -52,6 +54,9 @@ type ReleaseHost struct {
 	Was      string `json:"was,omitempty"`
 	Planned  bool   `json:"planned"`
 	Same     bool   `json:"same,omitempty"` // compared, and it ran this already
+	// Module is the hash of the compiled host that Toplevel was built from, ""
+	// where that is not known.
+	Module string `json:"module,omitempty"`
 }
 
 // Git says which commit the spec came from.

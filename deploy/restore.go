@@ -47,6 +47,10 @@ func (d *Deployer) PlanRollback(ctx context.Context, o RollbackOptions) (*Plan, 
 	}
 	p.Waves = backwards(p.Waves)
 	slices.Reverse(p.Hosts)
+	for _, h := range p.Hosts {
+		h.module = target.Release.Hosts[h.Host].Module
+	}
+	d.restoreMesh(ctx, p, target, o.Hosts, seen)
 	each(asked, inspectWidth, func(h string) { d.unitsThere(ctx, p, h) })
 	return p, nil
 }
@@ -70,6 +74,21 @@ func rollbackTarget(history *History, to int) (*Stored, error) {
 		Err: fmt.Errorf("no complete release before release %d is kept", live.Release.Number)}
 }
 
+// restoreMesh plans to sign the configuration of an older release again. One that
+// is kept nowhere stays as it is.
+func (d *Deployer) restoreMesh(ctx context.Context, p *Plan, target *Stored, hosts []string, seen map[string]*Seen) {
+	if target.Release.Mesh == nil {
+		return
+	}
+	asked := d.meshHosts(hosts, seen)
+	config, err := d.keptConfig(ctx, target.Release.Mesh.Config, asked)
+	if err != nil {
+		p.Notes = append(p.Notes, fmt.Sprintf("mesh: stays as it is: %v", err))
+		return
+	}
+	p.Mesh = d.planMesh(ctx, p, PlanOptions{Hosts: hosts, Mesh: &MeshNext{Config: config}}, seen)
+}
+
 // RollbackSettle is how long units and checks have to hold in a rollback: its
 // systems have proved themselves before, and it is for when things burn.
 const RollbackSettle = time.Second
@@ -91,7 +110,7 @@ func (e *execution) cascade(soft, hard context.Context) {
 		e.d.emit(Event{Kind: KindWave, Wave: i + 1, Waves: len(e.plan.Waves), Detail: w.Name, Hosts: w.Hosts, Number: e.plan.Number})
 		for _, h := range w.Hosts {
 			if e.result(h) == nil {
-				under.Go(func() { e.set(e.runs[h].perform(hard)) })
+				under.Go(func() { e.perform(hard, h) })
 			}
 		}
 		for _, h := range w.Hosts {
@@ -125,9 +144,14 @@ func (d *Deployer) unitsThere(ctx context.Context, p *Plan, host string) {
 			h.info = &info
 		}
 	})
+	all.Go(func() {
+		if facts, err := readFacts(ctx, l.shell, h.New); err == nil {
+			h.Envoy = h.envoyChange(facts)
+		}
+	})
 	all.Wait()
 	if err2 != nil {
-		h.refuse(ExitRefused, "nixmesh deploy", "release %d is not kept there any more: %v", p.Restores, err2)
+		h.refuse(ExitRefused, Typed(d.Fleet.Lab, "nixmesh deploy"), "release %d is not kept there any more: %v", p.Restores, err2)
 		return
 	}
 	if err1 == nil {

@@ -218,10 +218,13 @@ func (r *hostRun) activate(ctx context.Context) error {
 	}
 }
 
-// plain is an error without the host's name in front, for lines that have it.
+// WithoutHost is an error without the host's name in front, for lines that have it.
+func WithoutHost(host string, err error) string { return plain(host, err) }
+
+// plain is WithoutHost, in short.
 func plain(host string, err error) string {
 	t := err.Error()
-	for _, verb := range []string{host + ": ", "activate: ", "root: ", "record: ", "lease: ", "preflight: "} {
+	for _, verb := range []string{host + ": ", "activate: ", "root: ", "record: ", "lease: ", "preflight: ", "envoy: "} {
 		t = strings.TrimPrefix(t, verb)
 	}
 	return t

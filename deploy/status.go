@@ -3,12 +3,9 @@ package deploy
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/nixmesh/nixmesh/internal/term"
 	"github.com/nixmesh/nixmesh/rollback"
 )
 
@@ -23,7 +20,12 @@ type FleetStatus struct {
 	Hosts     []HostStatus `json:"hosts"`
 	State     string       `json:"release_state,omitempty"` // how the live release ended, in words
 	Spec      string       `json:"spec,omitempty"`          // hash of the HCL files of the live release
+	Mesh      *FleetMesh   `json:"mesh,omitempty"`          // nil where no agent answered
 	Attention []Next       `json:"attention,omitempty"`     // Why is what, Command is what to do
+
+	meshUnhealthy bool
+	lab           bool
+	released      *ReleaseMesh // of the newest release that has one
 }
 
 // HostStatus is one host of a status.
@@ -57,13 +59,21 @@ type HostStatus struct {
 	// and that its own run of that release committed, where it had one.
 	Live bool `json:"live"`
 
+	// What one agent says of the host: whether it takes part, and how well its
+	// instances are.
+	Gossip    string         `json:"gossip,omitempty"`
+	Instances []HostInstance `json:"instances,omitempty"`
+
 	next string // advice on Error
 }
 
 // Status asks hosts what they run. Hosts that do not answer are part of it.
 func (d *Deployer) Status(ctx context.Context, hosts []string) *FleetStatus {
 	seen, history := d.Inspect(ctx, hosts)
-	s := &FleetStatus{Schema: StatusSchema, Fleet: d.Fleet.Name}
+	s := &FleetStatus{Schema: StatusSchema, Fleet: d.Fleet.Name, lab: d.Fleet.Lab}
+	if r := history.mesh(); r != nil {
+		s.released = r.Release.Mesh
+	}
 	live := history.Live()
 	if live != nil {
 		s.Live = &LiveInfo{Number: live.Release.Number, Restores: live.Release.Restores, By: live.Release.By, Time: live.Release.Time, Complete: live.Complete()}
@@ -88,6 +98,7 @@ func (d *Deployer) Status(ctx context.Context, hosts []string) *FleetStatus {
 	for _, text := range history.Ignored {
 		s.Attention = append(s.Attention, Next{Why: text})
 	}
+	typedAll(d.Fleet.Lab, s.Attention)
 	return s
 }
 
@@ -212,18 +223,21 @@ func attention(h HostStatus) []Next {
 	return a
 }
 
-// CompareSpec asks for attention where the spec here is not the one that the
-// live release was made of.
-func (s *FleetStatus) CompareSpec(hash string) {
+// CompareSpec asks for attention where the spec here, read for the lab or not, is
+// not the one that the live release was made of.
+func (s *FleetStatus) CompareSpec(lab bool, hash string) {
 	if s.Spec != "" && s.Spec != hash {
-		s.Attention = append(s.Attention, Next{Command: "nixmesh plan", Why: fmt.Sprintf("the spec here is not that of release %d", s.Live.Number)})
+		s.Attention = append(s.Attention, Next{Command: Typed(lab, "nixmesh plan"), Why: fmt.Sprintf("the spec here is not that of release %d", s.Live.Number)})
 	}
 }
 
-// Exit is 0 where nothing is wrong, 1 where a unit is not active, 5 for a host
-// that needs a person, 7 for hosts that do not answer.
+// Exit is 0 where nothing is wrong, 1 where a unit is not active or the mesh not
+// well, 5 for a host that needs a person, 7 for hosts that do not answer.
 func (s *FleetStatus) Exit() Exit {
 	worst := ExitDone
+	if s.meshUnhealthy {
+		worst = ExitFailed
+	}
 	for _, h := range s.Hosts {
 		switch {
 		case h.State == "unreachable":
@@ -240,175 +254,4 @@ func (s *FleetStatus) Exit() Exit {
 		}
 	}
 	return worst
-}
-
-// WriteStatus writes a status for people.
-func WriteStatus(w io.Writer, s *FleetStatus, style term.Style, now time.Time) {
-	fmt.Fprintf(w, "%s   %s\n\n", style.Bold(s.Fleet), s.headline(now))
-	t := term.Table{Header: []string{"HOST", "RELEASE", "GEN", "STATE", "LOAD", "MEM", "SERVICES"},
-		Right: []bool{false, true, true, false, true, true, false}}
-	for _, h := range s.Hosts {
-		release, gen, mem := h.releaseText(), "", ""
-		if h.Generation > 0 {
-			gen = fmt.Sprint(h.Generation)
-		}
-		if h.MemUsed > 0 {
-			mem = fmt.Sprintf("%.0f%%", h.MemUsed*100)
-		}
-		t.Add(style.Bold(h.Host), release, gen, style.State(h.State), firstWord(h.Load), mem, strings.Join(services(h.Units, style), "  "))
-	}
-	// A failing Write of stdout has nobody to be told to.
-	_ = t.Write(w)
-	if len(s.Attention) == 0 {
-		return
-	}
-	fmt.Fprintln(w, "\nAttention")
-	for _, a := range s.Attention {
-		if a.Command == "" {
-			fmt.Fprintf(w, "  %s\n", a.Why)
-		} else {
-			fmt.Fprintf(w, "  %s\n    %s\n", a.Why, a.Command)
-		}
-	}
-}
-
-// firstWord is the load of the last minute of "0.12 0.20 0.31".
-func firstWord(text string) string {
-	word, _, _ := strings.Cut(text, " ")
-	return word
-}
-
-func (s *FleetStatus) headline(now time.Time) string {
-	if s.Live == nil {
-		return "no release yet"
-	}
-	up, all := 0, 0
-	for _, h := range s.Hosts {
-		for _, u := range h.Units {
-			if u.Service == "" {
-				continue
-			}
-			all++
-			if u.Active == "active" {
-				up++
-			}
-		}
-	}
-	name := fmt.Sprintf("release %d", s.Live.Number)
-	if s.Live.Restores > 0 {
-		name += fmt.Sprintf(" (= %d)", s.Live.Restores)
-	}
-	switch word, _, _ := strings.Cut(s.State, " "); word {
-	case "rolled", "failed", "interrupted", "under":
-		name += " (" + s.State + ")"
-	}
-	return fmt.Sprintf("%s %s   services %d/%d active", name, s.liveText(term.Ago(now, s.Live.Time)), up, all)
-}
-
-// liveText is "live on 4/5 hosts, 2 min ago", and where the release was not for
-// all hosts "live on 1/1 host (n3), 2 min ago; 2 hosts not in it (n1 r8, n2 r8)".
-func (s *FleetStatus) liveText(ago string) string {
-	on := 0
-	var in, out []string
-	for _, h := range s.Hosts {
-		if h.Planned {
-			in = append(in, h.Host)
-		} else {
-			out = append(out, withRelease(h.Host, h.Release))
-		}
-		if h.Planned && h.Live {
-			on++
-		}
-	}
-	text := fmt.Sprintf("live on %d/%s", on, plural(len(in), "host"))
-	if len(out) == 0 {
-		return text + ", " + ago
-	}
-	if len(in) > 0 && len(in) <= namesShown {
-		text += " (" + strings.Join(in, ", ") + ")"
-	}
-	return text + ", " + ago + "; " + notInIt(out)
-}
-
-// releaseText is "3", and "3 (6 verifying)" while a switch is not over.
-func (h *HostStatus) releaseText() string {
-	text := ""
-	if h.Release > 0 {
-		text = fmt.Sprint(h.Release)
-	}
-	if h.Pending > 0 {
-		text = strings.TrimSpace(fmt.Sprintf("%s (%d %s)", text, h.Pending, h.Phase))
-	}
-	return text
-}
-
-// whatNext says what becomes of a run that is not over, and when.
-func (h *HostStatus) whatNext() string {
-	back := "to what ran before"
-	if h.Release > 0 {
-		back = fmt.Sprintf("to release %d", h.Release)
-	}
-	run := fmt.Sprintf("run %s of release %d is %s", h.Run, h.Pending, h.Phase)
-	switch h.Phase {
-	case rollback.PhaseRollingBack:
-		return run + ": it goes back " + back
-	case rollback.PhaseCommitting:
-		return run + ": it is proved, and being kept"
-	}
-	if h.ResolvesIn == 0 {
-		return run + ": its time is over, it goes back " + back + " now"
-	}
-	return fmt.Sprintf("%s: unless its deployer commits it, it goes back %s by itself within %.0f s", run, back, max(h.ResolvesIn, 1))
-}
-
-// services names a host's services; one that is not active says so.
-func services(units []rollback.UnitState, style term.Style) []string {
-	var names []string
-	for _, u := range units {
-		if u.Service == "" {
-			continue
-		}
-		name := u.Service
-		if u.Active != "active" {
-			name = style.Bad(name + "(" + u.Active + ")")
-		}
-		names = append(names, name)
-	}
-	return names
-}
-
-// WriteHostStatus writes one host in detail.
-func WriteHostStatus(w io.Writer, h HostStatus, style term.Style) {
-	fmt.Fprintf(w, "%s  %s  %s\n", style.Bold(h.Host), h.Address, style.State(h.State))
-	if h.Error != "" {
-		fmt.Fprintf(w, "  %s\n", h.Error)
-		return
-	}
-	fmt.Fprintf(w, "  runs      %s\n", h.Toplevel)
-	fmt.Fprintf(w, "  system    %s\n", system(h.Generation, h.Release))
-	if h.underWay() {
-		fmt.Fprintf(w, "  now       %s\n", h.whatNext())
-	}
-	if h.Run != "" {
-		text := fmt.Sprintf("%s %s", h.Run, h.Phase)
-		if h.Reason != "" {
-			text += ": " + h.Reason
-		}
-		fmt.Fprintf(w, "  last run  %s\n", text)
-	}
-	if h.Drift != "" {
-		fmt.Fprintf(w, "  %s   %s\n", style.Warn("drifted"), h.Drift)
-	}
-	for _, l := range fold(h.LogTail) {
-		fmt.Fprintf(w, "  |  %s\n", l)
-	}
-	if len(h.Units) == 0 {
-		return
-	}
-	t := term.Table{Header: []string{"UNIT", "SERVICE", "STATE"}}
-	for _, u := range h.Units {
-		t.Add(u.Name, u.Service, style.State(u.Active)+" ("+u.Sub+")")
-	}
-	fmt.Fprintln(w)
-	_ = t.Write(w)
 }

@@ -51,12 +51,16 @@ type HostResult struct {
 	Place      string  `json:"place,omitempty"`   // of that service or check in the HCL
 	Degraded   bool    `json:"degraded,omitempty"`
 	Took       Seconds `json:"seconds,omitempty"`
+
+	Envoy *EnvoyResult `json:"envoy,omitempty"` // of its restart, nil where it went on
+
+	stale *EnvoyChange // what is left to restart after the commit
 }
 
 // Summary is the end of an operation.
 type Summary struct {
 	Schema string       `json:"schema"` // SummarySchema
-	Kind   string       `json:"kind"`   // system, rollback
+	Kind   string       `json:"kind"`   // system, rollback, mesh
 	Number int          `json:"release"`
 	Fleet  string       `json:"fleet"`
 	Title  string       `json:"title"`
@@ -67,6 +71,10 @@ type Summary struct {
 	// Evaluated hosts were not in the build's cache; nil for a rollback.
 	Evaluated []string `json:"evaluated,omitempty"`
 	Seconds   float64  `json:"seconds"`
+	// Mesh is how the last document of the release came to the agents, nil where
+	// none was published. MeshHeld says what waits for hosts that are behind.
+	Mesh     *MeshResult `json:"mesh,omitempty"`
+	MeshHeld string      `json:"mesh_held,omitempty"`
 	// Live counts hosts that run the release after it, of all hosts of the spec.
 	Live, Fleetwide int `json:"-"`
 }

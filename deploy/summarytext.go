@@ -20,6 +20,7 @@ func WriteSummary(w io.Writer, s *Summary, style term.Style) {
 		// A failing Write of stdout is noticed by the command's own last line.
 		_ = t.Write(w)
 	}
+	writeMeshResult(w, s, style)
 	for _, n := range s.Notes {
 		fmt.Fprintln(w, n)
 	}
@@ -68,6 +69,9 @@ func result(h HostResult, style term.Style) string {
 	text := style.State(string(h.End))
 	if h.Reason != "" {
 		text += ": " + h.Reason
+	}
+	if h.Envoy != nil && h.Envoy.Error != "" {
+		text += "; " + style.Bad("its Envoy was not renewed") + ": " + h.Envoy.Error
 	}
 	return text
 }

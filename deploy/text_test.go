@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nixmesh/nixmesh/internal/term"
+	"github.com/nixmesh/nixmesh/mesh"
 	"github.com/nixmesh/nixmesh/rollback"
 	"github.com/nixmesh/nixmesh/spec"
 )
@@ -42,16 +43,34 @@ func TestPlanText(t *testing.T) {
 	p := &Plan{Fleet: "shop", Number: 42, Total: 5, Live: &LiveInfo{Number: 41, By: "anna", Time: noon().Add(-4 * time.Hour), Complete: true},
 		Waves: []Wave{{"@canary", []string{"app2"}}, {"@app", []string{"app1"}}}, Notes: []string{"lab overrides: 3"}, Evaluated: []string{"app1", "app2"},
 		Hosts: []*HostPlan{
-			{Host: "app2", Action: ActionChange, Added: 15623782, Packages: []PackageChange{{Name: "shop-api-v2", New: []string{"2.0.0"}}, {Name: "shop-api-v1", Old: []string{"1.8.2"}, New: []string{"1.8.3"}}},
+			{Host: "app2", Action: ActionChange, Added: 15623782, Gates: []string{"envoy"}, Packages: []PackageChange{{Name: "shop-api-v2", New: []string{"2.0.0"}}, {Name: "shop-api-v1", Old: []string{"1.8.2"}, New: []string{"1.8.3"}}},
 				Units: UnitChanges{Start: []string{"api@v2.service"}, Restart: []string{"api@v1.service"}, Reload: []string{"nixmesh-guard.service"}}},
-			{Host: "app1", Action: ActionChange, OldVersion: "0.3.1", NewVersion: "0.3.2", Drift: "it runs x"},
-			{Host: "db1", Action: ActionUnchanged},
+			{Host: "app1", Action: ActionChange, OldVersion: "0.3.1", NewVersion: "0.3.2", Drift: "it runs x", Guarded: true},
+			{Host: "db1", Action: ActionUnchanged, Gates: []string{"envoy"}},
 			{Host: "db2", Action: ActionUnreachable, Problem: &Problem{Text: "connect to db2 (10.0.0.32:22): no answer", Exit: ExitUnreachable}},
 			{Host: "edge1", Action: ActionRefused, Problem: &Problem{Text: "is host app1 of this fleet", Next: "compare the addresses in nixmesh.hcl:8", Exit: ExitRefused}},
+		}}
+	p.Mesh = &MeshPlan{Hash: "3fa9", Parts: mesh.Parts{Edges: 10, Gateways: 1, Externals: 1}, On: true, Acts: true, Agents: []string{"app1"},
+		Live: &MeshLive{Version: 57, Config: "9f31", Operator: "anna", From: "app1"}, Changes: []MeshChange{
+			{mesh.Change{Op: "~", Kind: "split", Subject: "api", Before: "v1 100", After: "v1 90, v2 10"}, "nixmesh.hcl:87"},
+			{mesh.Change{Op: "+", Kind: "edge", Subject: "api -> stripe", After: "timeout 5s"}, ""},
+			{mesh.Change{Op: "-", Kind: "edge", Subject: "web -> redis"}, ""},
 		}}
 	var b bytes.Buffer
 	WritePlan(&b, p, term.Style{}, noon())
 	golden(t, "plan", b.String())
+	text, err := json.Marshal(p.Mesh)
+	if want := `{"hash":"3fa9","parts":{"edges":10,"gateways":1,"externals":1,"routes":0,"splits":0,"allows":0},"on":true,"acts":true,` +
+		`"live":{"version":57,"config":"9f31","operator":"anna","from":"app1"},"changes":[` +
+		`{"op":"~","kind":"split","subject":"api","before":"v1 100","after":"v1 90, v2 10","place":"nixmesh.hcl:87"},` +
+		`{"op":"+","kind":"edge","subject":"api -\u003e stripe","after":"timeout 5s"},{"op":"-","kind":"edge","subject":"web -\u003e redis"}],"agents":["app1"]}`; err != nil || string(text) != want {
+		t.Errorf("got %s %v, want %s", text, err, want)
+	}
+	b.Reset()
+	WriteMesh(&b, &MeshPlan{Parts: mesh.Parts{Edges: 2}}, true)
+	if want := "no mesh: `nixmesh --lab ca init` turns it on (2 edges: checked, not acted on)\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
 	if p.Exit() != ExitRefused {
 		t.Errorf("exit %d", p.Exit())
 	}
@@ -133,4 +152,18 @@ func (w *world) statusText(t *testing.T) string {
 	var b bytes.Buffer
 	WriteStatus(&b, s, term.Style{}, noon().Add(2*time.Minute))
 	return b.String()
+}
+
+// The units of versions and instances are told apart; the unit of a NixOS module
+// goes by its service's name.
+func TestInstanceName(t *testing.T) {
+	for unit, want := range map[string]string{"api@v1-2.service": "api@v1-2", "web.service": "web", "redis-shop.service": "web", "web.timer": "web", "web@2.service": "web@2"} {
+		service := "web"
+		if strings.HasPrefix(unit, "api") {
+			service = "api"
+		}
+		if got := instanceName(rollback.UnitState{Name: unit, Service: service}); got != want {
+			t.Errorf("%s is shown as %q, want %q", unit, got, want)
+		}
+	}
 }

@@ -160,10 +160,10 @@ func TestReleaseStates(t *testing.T) {
 
 func TestOtherSpecAsksForAttention(t *testing.T) {
 	s := &FleetStatus{Spec: "a", Live: &LiveInfo{Number: 4}}
-	if s.CompareSpec("a"); len(s.Attention) != 0 {
+	if s.CompareSpec(false, "a"); len(s.Attention) != 0 {
 		t.Errorf("the same spec: %v", s.Attention)
 	}
-	if s.CompareSpec("b"); len(s.Attention) != 1 || s.Attention[0].Why != "the spec here is not that of release 4" {
+	if s.CompareSpec(false, "b"); len(s.Attention) != 1 || s.Attention[0].Why != "the spec here is not that of release 4" {
 		t.Errorf("another spec: %v", s.Attention)
 	}
 }

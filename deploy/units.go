@@ -46,6 +46,7 @@ func readUnits(ctx context.Context, sh shell, toplevel string) (map[string]unitF
 func parseUnits(out []byte) map[string]unitFile {
 	units := map[string]unitFile{}
 	sections := map[string]string{}
+	links := map[[2]string]bool{}
 	for line := range bytes.Lines(out) {
 		file, text, ok := bytes.Cut(bytes.TrimRight(line, "\n"), []byte{0})
 		if !ok {
@@ -53,6 +54,9 @@ func parseUnits(out []byte) map[string]unitFile {
 		}
 		name := unitOf(string(file))
 		if name == "" {
+			if from, to, ok := requirement(string(file)); ok {
+				links[[2]string{from, to}] = true
+			}
 			continue
 		}
 		if units[name] == nil {
@@ -74,11 +78,30 @@ func parseUnits(out []byte) map[string]unitFile {
 		key = strings.TrimSpace(key)
 		units[name][section][key] = append(units[name][section][key], strings.TrimSpace(value))
 	}
+	for link := range links {
+		if u := units[link[0]]; u != nil {
+			if u[linked] == nil {
+				u[linked] = map[string][]string{}
+			}
+			u[linked][link[1]] = nil
+		}
+	}
 	return units
 }
 
+// linked is a section of our own: what a unit requires by links beside it. A
+// switch does not compare those.
+const linked = "\x00requires"
+
+// requirement is what a link in a folder UNIT.requires says.
+func requirement(file string) (from, to string, ok bool) {
+	dir, to, _ := strings.Cut(strings.TrimPrefix(file, "./"), "/")
+	from, ok = strings.CutSuffix(dir, ".requires")
+	return from, to, ok && to != ""
+}
+
 // unitOf gives the unit that a file below etc/systemd/system describes: a drop-in
-// counts for its unit, links of .wants and .requires for nothing.
+// counts for its unit, links of .wants and .requires are none.
 func unitOf(file string) string {
 	parts := strings.Split(strings.TrimPrefix(file, "./"), "/")
 	switch {
@@ -121,7 +144,43 @@ func diffUnits(old, new map[string]unitFile) UnitChanges {
 			c.Stop = append(c.Stop, name)
 		}
 	}
+	c.restartDependants(old, new)
 	return c
+}
+
+// restartDependants adds what systemd stops with the units that go, though it is
+// the same in both systems: what requires them (systemd.unit(5), Requires=).
+func (c *UnitChanges) restartDependants(old, new map[string]unitFile) {
+	stopped := slices.Clone(c.Stop)
+	for i := 0; i < len(stopped); i++ {
+		for _, name := range slices.Sorted(maps.Keys(old)) {
+			if slices.Contains(stopped, name) || !old[name].requires(stopped[i]) || !startable(name, old[name]) {
+				continue
+			}
+			stopped = append(stopped, name)
+			if _, still := new[name]; still && !slices.Contains(c.Restart, name) {
+				c.Restart = append(c.Restart, name)
+			}
+		}
+	}
+	slices.Sort(c.Restart)
+	restarts := func(name string) bool { return slices.Contains(c.Restart, name) }
+	c.Reload, c.Unseen = slices.DeleteFunc(c.Reload, restarts), slices.DeleteFunc(c.Unseen, restarts)
+}
+
+// requires says whether the unit is stopped where another one is.
+func (u unitFile) requires(other string) bool {
+	if _, ok := u[linked][other]; ok {
+		return true
+	}
+	for _, key := range []string{"Requires", "Requisite", "BindsTo", "PartOf"} {
+		for _, line := range u["Unit"][key] {
+			if slices.Contains(strings.Fields(line), other) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // changeOf is "", "restart", "reload" or "unseen".
@@ -189,7 +248,7 @@ func differing(o, n unitFile) []string {
 		sections[s] = true
 	}
 	for s := range sections {
-		if s == "Install" {
+		if s == "Install" || s == linked {
 			continue
 		}
 		all := map[string]bool{}

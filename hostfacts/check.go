@@ -27,6 +27,14 @@ type Runner struct {
 
 	// SystemdRun starts exec checks; empty is "systemd-run" from PATH.
 	SystemdRun string
+
+	// CheckSockets is the folder of the sockets of exec checks, for one that may
+	// connect to them: systemd runs the checks then, and SystemdRun is not used.
+	CheckSockets string
+
+	// Here says that this process is what an exec check has to run in: its
+	// command is started as a child.
+	Here bool
 }
 
 // RunCheck runs a check once, as its service's user. It ends by the check's
@@ -39,6 +47,10 @@ func RunCheck(ctx context.Context, c Check, r Runner) Result {
 	var ok bool
 	var answer string
 	switch {
+	case c.Kind == CheckExec && r.Here:
+		ok, answer = runHere(ctx, c)
+	case c.Kind == CheckExec && r.CheckSockets != "":
+		ok, answer = runSocket(ctx, c, r)
 	case c.Kind == CheckExec:
 		ok, answer = runExec(ctx, c, r)
 	case r.Exe != "":
@@ -73,11 +85,14 @@ func probe(ctx context.Context, c Check) (ok bool, answer string) {
 const snippetSize = 200
 
 // snippet is the beginning of a text as one printable line.
-func snippet(b []byte) string {
-	cut := len(b) > snippetSize
+func snippet(b []byte) string { return oneLine(b, snippetSize) }
+
+// oneLine is the same of this many bytes at most.
+func oneLine(b []byte, size int) string {
+	cut := len(b) > size
 	if cut {
-		b = b[:snippetSize]
-		for len(b) > 0 && !utf8.Valid(b) && len(b) > snippetSize-utf8.UTFMax {
+		b = b[:size]
+		for len(b) > 0 && !utf8.Valid(b) && len(b) > size-utf8.UTFMax {
 			b = b[:len(b)-1]
 		}
 	}

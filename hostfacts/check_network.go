@@ -6,7 +6,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 )
+
+// unixAddress begins the address of a Gate that is a Unix socket: no spec has one.
+const unixAddress = "unix:"
 
 // probeTCP passes when the port accepts a connection.
 func probeTCP(ctx context.Context, c Check) (ok bool, answer string) {
@@ -22,13 +26,20 @@ func probeTCP(ctx context.Context, c Check) (ok bool, answer string) {
 // following it would ask another server.
 func probeHTTP(ctx context.Context, c Check) (ok bool, answer string) {
 	call := "GET " + c.Path
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Address+c.Path, nil)
+	transport := newTransport(c.HTTP2)
+	defer transport.CloseIdleConnections()
+	host := c.Address
+	if socket, ok := strings.CutPrefix(c.Address, unixAddress); ok {
+		host = "localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+c.Path, nil)
 	if err != nil {
 		return false, fmt.Sprintf("%s: %s", call, err)
 	}
 	request.Header.Set("User-Agent", userAgent)
-	transport := newTransport(c.HTTP2)
-	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return false, fmt.Sprintf("%s: %s", call, reason(ctx, c, err))
@@ -51,15 +62,19 @@ func probeHTTP(ctx context.Context, c Check) (ok bool, answer string) {
 // userAgent lets a service tell checks from calls.
 const userAgent = "nixmesh-check"
 
+// maxHeader bounds the headers of an answer in bytes.
+const maxHeader = 64 << 10
+
 // newTransport is one for a single request: no proxy, no kept connection.
 func newTransport(http2 bool) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)
 	protocols.SetUnencryptedHTTP2(http2)
 	return &http.Transport{
-		DisableKeepAlives:  !http2, // with it, HTTP/2 would not be used
-		DisableCompression: true,
-		Protocols:          protocols,
-		DialContext:        new(net.Dialer).DialContext,
+		DisableKeepAlives:      !http2, // with it, HTTP/2 would not be used
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
+		Protocols:              protocols,
+		DialContext:            new(net.Dialer).DialContext,
 	}
 }

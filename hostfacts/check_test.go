@@ -13,12 +13,16 @@ import (
 	"time"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/internal/testkit"
 )
 
 // TestMain makes the test's binary its own child, as cmd/nixmesh does.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "host" && os.Args[2] == hostfacts.ChildVerb {
 		os.Exit(hostfacts.ChildMain(os.Stdin, os.Stdout))
+	}
+	if len(os.Args) == 4 && os.Args[1] == "host" && os.Args[2] == hostfacts.ExecVerb {
+		os.Exit(hostfacts.ExecMain(context.Background(), os.Getenv("FACTS"), os.Args[3], os.Stdout))
 	}
 	os.Exit(m.Run())
 }
@@ -33,7 +37,7 @@ func serve(t *testing.T, h http.HandlerFunc, http2 bool) string {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)
 	protocols.SetUnencryptedHTTP2(http2)
-	s := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: time.Second}
+	s := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: time.Minute}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -46,10 +50,14 @@ func serve(t *testing.T, h http.HandlerFunc, http2 bool) string {
 	return l.Addr().String()
 }
 
+// patience ends a check that would hang for ever. Where a test is about a
+// check's timeout, it sets one of its own.
+const patience = 2 * time.Minute
+
 func check(kind, address string) hostfacts.Check {
 	return hostfacts.Check{
 		Name: "web", Kind: kind, Address: address, User: "root",
-		Timeout: hostfacts.Duration(2 * time.Second), Rise: 1, Fall: 1,
+		Timeout: hostfacts.Duration(patience), Rise: 1, Fall: 1,
 	}
 }
 
@@ -76,10 +84,7 @@ func TestHTTP(t *testing.T) {
 		case "/moved":
 			http.Redirect(w, r, "/healthz", http.StatusFound)
 		case "/slow":
-			select {
-			case <-r.Context().Done():
-			case <-time.After(5 * time.Second):
-			}
+			<-r.Context().Done()
 		}
 	}, false)
 	for _, test := range []struct {
@@ -117,10 +122,15 @@ func TestTCP(t *testing.T) {
 	}
 	address := l.Addr().String()
 	want(t, run(check(hostfacts.CheckTCP, address)), true, "connected to "+address)
-	if err := l.Close(); err != nil {
+	defer l.Close()
+	// A port that is surely nobody's to listen at: a connection's own.
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, run(check(hostfacts.CheckTCP, address)), false, "connect to "+address+": connection refused")
+	defer conn.Close()
+	own := conn.LocalAddr().String()
+	want(t, run(check(hostfacts.CheckTCP, own)), false, "connect to "+own+": connection refused")
 }
 
 func TestGRPC(t *testing.T) {
@@ -181,14 +191,12 @@ func TestRunAsTheServicesUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(exe, self, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	testkit.WriteProgram(t, exe, self)
 	c := check(hostfacts.CheckHTTP, address)
-	c.Path, c.User, c.UID = "/", "nm-nobody-of-this-name", 30123
+	c.Path, c.User, c.UID = "/", "nm-nobody-of-this-name", 32123
 	want(t, hostfacts.RunCheck(context.Background(), c, hostfacts.Runner{Exe: exe}), true, "GET / 200")
-	if uid != "30123" {
-		t.Errorf("the connection's owner is uid %s, want 30123", uid)
+	if uid != "32123" {
+		t.Errorf("the connection's owner is uid %s, want 32123", uid)
 	}
 	c.UID = -1
 	got := hostfacts.RunCheck(context.Background(), c, hostfacts.Runner{Exe: exe})

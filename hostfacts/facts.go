@@ -35,8 +35,20 @@ type Facts struct {
 	Instances []Instance `json:"instances"`
 	Units     []Unit     `json:"units"`
 	Checks    []Check    `json:"checks"`
+	Edges     []Edge     `json:"edges,omitempty"`
 	Operators []Operator `json:"operators"`
 	Rollout   Rollout    `json:"rollout"`
+	Mesh      *Mesh      `json:"mesh,omitempty"` // nil: this host has no agent, since the fleet has no CA
+}
+
+// Mesh is what the host's agent has to know before it has a mesh configuration.
+type Mesh struct {
+	Roots   string `json:"roots"`             // the CA's roots in PEM, one or two
+	Metrics bool   `json:"metrics,omitempty"` // whether it answers on port 7948, too
+
+	Envoy     *Envoy     `json:"envoy,omitempty"`
+	Gateways  []Gateway  `json:"gateways,omitempty"`  // by name
+	Externals []External `json:"externals,omitempty"` // by name
 }
 
 // Nixmesh names the host binary of this toplevel.
@@ -46,13 +58,16 @@ type Nixmesh struct {
 	Binary   string `json:"binary"` // absolute store path of the executable
 }
 
-// Instance is one service on this host. UID is -1 where it is not fixed.
+// Instance is one running copy of a service on this host; its versions and
+// copies have one user. UID is -1 where it is not fixed.
 type Instance struct {
 	Service string   `json:"service"`
 	Version string   `json:"version,omitempty"`
 	Unit    string   `json:"unit"` // "web.service"
 	User    string   `json:"user"`
 	UID     int      `json:"uid"`
+	Job     bool     `json:"job,omitempty"`     // a timer starts it: most of the time it rests
+	MayEnd  bool     `json:"may_end,omitempty"` // one that has ended well still counts as running
 	Listens []Listen `json:"listens"`
 }
 
@@ -64,9 +79,24 @@ type Listen struct {
 	Port     int    `json:"port"`
 }
 
-// Unit is one systemd unit that verification demands by name.
+// Edge is one call that a service of this host may make: its user reaches
+// Address at each of Ports, which the kernel sends to EdgePort of the local Envoy.
+type Edge struct {
+	Caller   string `json:"caller"`
+	User     string `json:"user"`
+	UID      int    `json:"uid"`
+	Upstream string `json:"upstream"`
+	Listen   string `json:"listen,omitempty"` // the upstream's, empty = its only or first one
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"` // in 127.64.0.0/16
+	Ports    []int  `json:"ports"`   // as the caller says them, sorted
+	EdgePort int    `json:"edge_port"`
+}
+
+// Unit is one systemd unit that verification demands by name: for a job its
+// timer, since the job itself rests.
 type Unit struct {
-	Name    string `json:"name"`            // "web.service"
+	Name    string `json:"name"`            // "web.service", "backup.timer"
 	Service string `json:"service"`         // service it belongs to, "" for nixmesh's own
 	Place   string `json:"place,omitempty"` // empty in a toplevel, see Check.Place
 }
@@ -82,7 +112,7 @@ const (
 // Check is one health check of one instance. Checks run as User, from a child
 // process with that uid, never as root.
 type Check struct {
-	Name    string            `json:"name"` // unique on the host: "web", "web#2"
+	Name    string            `json:"name"` // unique on the host: "web", "web#2", "api@v1-2#2"
 	Service string            `json:"service"`
 	Version string            `json:"version,omitempty"`
 	Unit    string            `json:"unit"`
@@ -96,12 +126,16 @@ type Check struct {
 	User    string            `json:"user"`
 	UID     int               `json:"uid"`
 	Sandbox []string          `json:"sandbox,omitempty"` // exec: systemd properties, "ProtectSystem=strict"
-	Every   Duration          `json:"every"`
-	Timeout Duration          `json:"timeout"`
-	After   Duration          `json:"after"`
-	Rise    int               `json:"rise"`
-	Fall    int               `json:"fall"`
-	Place   string            `json:"place,omitempty"` // empty in a toplevel, which a moved line must not change; for who knows the spec
+	// Credentials and EnvironmentFile are the secrets of the service, for exec:
+	// as LoadCredential= ("NAME:PATH") and EnvironmentFile= of its unit have them.
+	Credentials     []string `json:"credentials,omitempty"`
+	EnvironmentFile string   `json:"environment_file,omitempty"`
+	Every           Duration `json:"every"`
+	Timeout         Duration `json:"timeout"`
+	After           Duration `json:"after"`
+	Rise            int      `json:"rise"`
+	Fall            int      `json:"fall"`
+	Place           string   `json:"place,omitempty"` // empty in a toplevel, which a moved line must not change; for who knows the spec
 }
 
 // Operator is one person who may act on this host.

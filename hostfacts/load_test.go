@@ -14,10 +14,10 @@ import (
 const facts = `{
   "schema": "nixmesh.host/1", "fleet": "shop", "host": "app1", "system": "x86_64-linux", "later": 1,
   "nixmesh": {"version": "0.3.1", "protocol": 1, "binary": "/nix/store/x-nixmesh/bin/nixmesh"},
-  "instances": [{"service": "web", "unit": "web.service", "user": "nm-web", "uid": 30000, "listens": []}],
+  "instances": [{"service": "web", "unit": "web.service", "user": "nm-web", "uid": 32000, "listens": []}],
   "units": [{"name": "web.service", "service": "web"}],
   "checks": [{"name": "web", "service": "web", "unit": "web.service", "kind": "http", "address": "127.0.0.1:20002",
-    "path": "/healthz", "user": "nm-web", "uid": 30000, "every": "5s", "timeout": "3s", "after": "0s", "rise": 2, "fall": 3}],
+    "path": "/healthz", "user": "nm-web", "uid": 32000, "every": "5s", "timeout": "3s", "after": "0s", "rise": 2, "fall": 3}],
   "operators": [{"name": "anna", "ssh": [], "sign": [], "nix_key": "anna-1:x"}],
   "rollout": {"confirm": "1m30s", "settle": "3s", "activate_timeout": "10m0s", "last_resort": "reboot"}
 }`

@@ -94,22 +94,30 @@ func (c *cache) debootstrap(ctx context.Context) (string, error) {
 	if p := path(); p != "" {
 		return p, nil
 	}
-	apt, err := exec.LookPath("apt-get")
-	if err != nil {
-		return "", fmt.Errorf("%w: debootstrap is missing; install it (NixOS: nix shell nixpkgs#debootstrap; Fedora: dnf install debootstrap) and run this again", ErrUnsupported)
-	}
-	c.log("installing debootstrap from Debian's packages")
-	for _, args := range [][]string{{"update", "-q"}, {"install", "-y", "-q", "--no-install-recommends", name}} {
-		cmd := exec.CommandContext(ctx, apt, args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if err := c.run(cmd, "install debootstrap"); err != nil {
-			return "", err
-		}
+	if err := c.install(ctx, name); err != nil {
+		return "", err
 	}
 	if p := path(); p != "" {
 		return p, nil
 	}
 	return "", fmt.Errorf("%w: apt-get installed no debootstrap", ErrUnsupported)
+}
+
+// install installs a package of Debian where apt-get can.
+func (c *cache) install(ctx context.Context, name string) error {
+	apt, err := exec.LookPath("apt-get")
+	if err != nil {
+		return fmt.Errorf("%w: %s is missing; install it (NixOS: nix shell nixpkgs#%[2]s; Fedora: dnf install %[2]s) and run this again", ErrUnsupported, name)
+	}
+	c.log("installing " + name + " from Debian's packages")
+	for _, args := range [][]string{{"update", "-q"}, {"install", "-y", "-q", "--no-install-recommends", name}} {
+		cmd := exec.CommandContext(ctx, apt, args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if err := c.run(cmd, "install "+name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // run runs a long command, shows its milestones and keeps its last words for

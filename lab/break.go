@@ -1,12 +1,20 @@
 package lab
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Break adds faults to a host; see Fault. They stay until Heal, the power cut
 // and a switch that hung excepted.
 func (l *Lab) Break(ctx context.Context, host string, f Fault) error {
 	if err := f.check(); err != nil {
 		return err
+	}
+	if f.Clock != 0 {
+		if err := l.moveClock(ctx, host, f.Clock); err != nil {
+			return err
+		}
 	}
 	_, _, err := l.ask(ctx, request{Op: "break", Host: host, Fault: f})
 	return err
@@ -21,6 +29,7 @@ func (l *Lab) Partition(ctx context.Context, a, b []string) error {
 
 // Heal ends all faults and partitions, and boots the hosts that are off.
 func (l *Lab) Heal(ctx context.Context) error {
+	clocks := l.resetClocks(ctx)
 	_, _, err := l.ask(ctx, request{Op: "heal"})
-	return err
+	return errors.Join(err, clocks)
 }

@@ -15,6 +15,7 @@ import (
 //	base-<hash>/   the base image, a root folder
 //	store-<hash>/  /nix of the operator's side, for one base image
 //	seed-<key>/    /nix with the closure of the first system, a lower layer
+//	envoy-<hash>/  Envoy at its place on hosts, a lower layer
 //	src-<hash>/    the embedded stand-in, unpacked
 //	view/          empty; where a process mounts its own view of a root
 //	labs/<id>      link to the state folder of a lab that has disks

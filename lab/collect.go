@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// unusedFor is how long a first system or unpacked sources stay in the cache
+// unusedFor is how long a first system, an Envoy or unpacked sources stay in the cache
 // after the last lab that asked for them.
 const unusedFor = 14 * 24 * time.Hour
 
@@ -37,7 +37,7 @@ func (c *cache) forget(id string) error {
 	return nil
 }
 
-// collect removes first systems and sources that nobody asked for since
+// collect removes first systems, Envoys and sources that nobody asked for since
 // unusedFor and that no lab's disks lie over, whether that lab runs or waits
 // for a `lab up` after a blackout. Each is removed under the lock that make
 // takes before it hands the folder out.
@@ -47,7 +47,7 @@ func (c *cache) collect(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("find what labs use: %w", err)
 	}
 	var errs []error
-	for _, pattern := range []string{"seed-*", "src-*"} {
+	for _, pattern := range []string{"seed-*", "envoy-*", "src-*"} {
 		paths, err := filepath.Glob(c.path(pattern))
 		errs = append(errs, err)
 		for _, path := range paths {

@@ -21,7 +21,7 @@ type Fault struct {
 	// HangSwitch stops the next N runs of switch-to-configuration that would
 	// change the host.
 	HangSwitch int `json:",omitempty"`
-	// CutSSH drops port 22, established connections too. The rest goes on.
+	// CutSSH drops the port of SSH, established connections too. The rest goes on.
 	CutSSH bool `json:",omitempty"`
 	// FillStore and FillBoot leave no free block in / and in /boot.
 	FillStore bool `json:",omitempty"`
@@ -30,7 +30,13 @@ type Fault struct {
 	Slow time.Duration `json:",omitempty"`
 	// Loss drops so many percent of all packets to and from the host.
 	Loss int `json:",omitempty"`
+	// Clock makes the clock of the host's agent wrong by this much, and
+	// restarts the agent, until Heal or a reboot. The host's own stays.
+	Clock time.Duration `json:",omitempty"`
 }
+
+// clockWord begins what the status says of a moved clock.
+const clockWord = "clock "
 
 // check refuses what makes no sense.
 func (f Fault) check() error {
@@ -41,6 +47,8 @@ func (f Fault) check() error {
 		return fmt.Errorf("loss is %d %%, not within 0 and 100", f.Loss)
 	case f.Slow < 0 || f.Slow > 10*time.Second:
 		return fmt.Errorf("delay is %s, not within 0 and 10s", f.Slow)
+	case f.Clock < -maxClock || f.Clock > maxClock:
+		return fmt.Errorf("clock is %+d h, more than twenty years", int(f.Clock.Hours()))
 	case f.HangSwitch < 0:
 		return fmt.Errorf("hang-switch is %d, less than 0", f.HangSwitch)
 	}
@@ -61,6 +69,8 @@ func (f Fault) words() []string {
 	add(f.FillBoot, "fill-boot")
 	add(f.Slow > 0, "slow "+f.Slow.String())
 	add(f.Loss > 0, fmt.Sprintf("loss %d%%", f.Loss))
+	add(f.Clock > 0, clockWord+"+"+f.Clock.String())
+	add(f.Clock < 0, clockWord+f.Clock.String())
 	return w
 }
 
@@ -84,6 +94,9 @@ func (s *supervisor) breakHost(name string, f Fault) error {
 	h.faults.FillBoot = h.faults.FillBoot || f.FillBoot
 	if f.Loss > 0 {
 		h.faults.Loss = f.Loss
+	}
+	if f.Clock != 0 {
+		h.faults.Clock = f.Clock
 	}
 	h.mu.Unlock()
 	if f.CutSSH || f.Loss > 0 {
@@ -232,7 +245,7 @@ func (s *supervisor) rules() string {
 		f := h.faults
 		h.mu.Unlock()
 		if f.CutSSH {
-			fmt.Fprintf(&b, "\t\tip daddr %s tcp dport 22 drop\n\t\tip saddr %s tcp sport 22 drop\n", h.Address, h.Address)
+			fmt.Fprintf(&b, "\t\tip daddr %s tcp dport %d drop\n\t\tip saddr %s tcp sport %d drop\n", h.Address, h.sshPort(), h.Address, h.sshPort())
 		}
 		if f.Loss > 0 {
 			fmt.Fprintf(&b, "\t\tip daddr %s numgen random mod 100 < %d drop\n\t\tip saddr %s numgen random mod 100 < %d drop\n", h.Address, f.Loss, h.Address, f.Loss)

@@ -5,13 +5,32 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// dial connects from this machine to a host's port 22.
+// dial connects from this machine to a host's port 22, if that comes about soon.
 func (l *testLab) dial(host string) (net.Conn, error) {
 	return net.DialTimeout("tcp", l.status(host).Address+":22", time.Second)
+}
+
+// greeted waits for a connection to a host's port 22 on which its sshd speaks.
+func (l *testLab) greeted(host string) net.Conn {
+	l.t.Helper()
+	conn, err := net.DialTimeout("tcp", l.status(host).Address+":22", patience)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 256)); err != nil {
+		l.t.Fatal(err)
+	}
+	return conn
 }
 
 func (l *testLab) breakHost(host string, f Fault) {
@@ -49,23 +68,14 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	shows("a", "cut off from b")
-	if l.reaches("a", "b") || l.reaches("b", "a") || !l.reaches("a", "c") {
-		t.Error("the partition is not between a and b alone")
+	if l.reaches("a", "b") || l.reaches("b", "a") {
+		t.Error("the partition is not between a and b")
 	}
+	l.wantReach("a", "c")
 	l.heal()
-	if !l.reaches("a", "b") {
-		t.Error("a does not reach b after heal")
-	}
+	l.wantReach("a", "b")
 
-	conn, err := l.dial("a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	greeting := make([]byte, 256)
-	if _, err := conn.Read(greeting); err != nil {
-		t.Fatal(err)
-	}
+	conn := l.greeted("a")
 	l.breakHost("a", Fault{CutSSH: true})
 	shows("a", "cut-ssh")
 	if _, err := l.dial("a"); err == nil {
@@ -75,7 +85,7 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-	if _, err := conn.Read(greeting); err == nil {
+	if _, err := conn.Read(make([]byte, 256)); err == nil {
 		t.Error("an established connection goes on in spite of cut-ssh")
 	}
 	l.heal()
@@ -98,13 +108,21 @@ func TestFaults(t *testing.T) {
 
 	l.breakHost("a", Fault{Slow: 100 * time.Millisecond})
 	shows("a", "slow 100ms")
-	begin := time.Now()
-	if slow, err := l.dial("a"); err != nil {
-		t.Error(err)
-	} else {
+	// On a busy machine the first packet may be lost, and is sent again after a
+	// second: some round trip has to take what was asked for, and none less.
+	var begin time.Time
+	took, deadline := time.Hour, time.Now().Add(patience)
+	for took > time.Second && time.Now().Before(deadline) {
+		begin = time.Now()
+		slow, err := l.dial("a")
+		if err != nil {
+			t.Log(err)
+			continue
+		}
 		slow.Close()
+		took = time.Since(begin)
 	}
-	if took := time.Since(begin); took < 200*time.Millisecond || took > time.Second {
+	if took < 200*time.Millisecond || took > time.Second {
 		t.Errorf("a round trip to a slow host took %s, want 200 ms", took)
 	}
 	if out := l.mustRun("a", "head -c 3000000 /dev/zero | sha256sum; head -c 300000 /dev/zero | tr '\\0' x"); len(out) < 300000 {
@@ -127,13 +145,30 @@ func TestFaults(t *testing.T) {
 }
 
 func TestLoss(t *testing.T) {
-	l := newTestLab(t, "a", "b")
+	l := newTestLab(t, "a")
 	l.up()
 	l.breakHost("a", Fault{Loss: 50})
-	// A quarter of the pings is answered when half is lost each way.
-	out, _ := l.run("b", "for i in $(seq 200); do (timeout 0.4 bash -c '</dev/tcp/"+l.status("a").Address+"/22' 2>/dev/null && echo ok) & done; wait")
-	if got := strings.Count(out, "ok"); got < 10 || got > 120 {
-		t.Errorf("of 200 connections over a link that loses half, %d came about at once", got)
+	to := l.status("a").Address + ":22"
+	// A quarter comes about at once when half is lost each way: what is lost is sent
+	// again after a second. A machine that is busy for so long makes it fewer, for a while.
+	const round = 50
+	tried, got := 0, 0
+	for deadline := time.Now().Add(patience); (tried < 4*round || got < 10) && time.Now().Before(deadline); tried += round {
+		var came atomic.Int32
+		var wg sync.WaitGroup
+		for range round {
+			wg.Go(func() {
+				if conn, err := net.DialTimeout("tcp", to, 900*time.Millisecond); err == nil {
+					_ = conn.Close()
+					came.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		got += int(came.Load())
+	}
+	if got < 10 || got > tried*6/10 {
+		t.Errorf("of %d connections over a link that loses half, %d came about at once", tried, got)
 	}
 }
 
@@ -148,7 +183,7 @@ func TestHangSwitch(t *testing.T) {
 	if out, err := l.run("a", "timeout -s KILL 3 "+program+" test; test $? = 137"); err != nil {
 		t.Errorf("the switch did not hang: %s", out)
 	}
-	if out, err := l.run("a", "timeout 20 "+program+" test"); err != nil {
+	if out, err := l.run("a", "timeout 100 "+program+" test"); err != nil {
 		t.Errorf("the switch after it: %v %s", err, out)
 	}
 }
@@ -219,8 +254,8 @@ func TestDownLeavesNothing(t *testing.T) {
 	if err := l.Down(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 3*time.Second {
-		t.Errorf("down took %s, want less than 3 s", took)
+	if took := time.Since(begin); took > patience {
+		t.Errorf("down took %s, want less than %s", took, patience)
 	}
 	l.wantNoTraces()
 	left, err := os.ReadDir(l.state)
@@ -237,4 +272,40 @@ func TestDownLeavesNothing(t *testing.T) {
 	if err := l.Down(t.Context()); err != nil {
 		t.Errorf("down of a lab that is down: %v", err)
 	}
+}
+
+// TestClock: the agent alone gets another clock, until heal or a reboot.
+func TestClock(t *testing.T) {
+	l := newTestLab(t, "a")
+	l.up()
+	if err := l.Break(t.Context(), "a", Fault{Clock: time.Hour}); err == nil {
+		t.Error("the clock of no agent was moved")
+	}
+	const agent = `mkdir -p /run/systemd/system && printf '[Service]\nExecStart=/bin/sleep infinity\n' > /run/systemd/system/nixmesh-agent.service && systemctl daemon-reload && systemctl start nixmesh-agent`
+	offset := func() string {
+		t.Helper()
+		return l.mustRun("a", `tr '\0' '\n' < /proc/$(systemctl show -P MainPID nixmesh-agent)/environ | sed -n s/^NIXMESH_DEBUG_CLOCK_OFFSET=//p`)
+	}
+	l.mustRun("a", agent)
+	for _, by := range []time.Duration{25 * time.Hour, -90 * time.Second} {
+		l.breakHost("a", Fault{Clock: by})
+		if got := offset(); got != by.String() {
+			t.Errorf("the agent's clock is moved by %q, want %s", got, by)
+		}
+	}
+	if got := l.status("a").Faults; len(got) != 1 || got[0] != "clock -1m30s" {
+		t.Errorf("the status shows %q", got)
+	}
+	l.heal()
+	if got := offset(); got != "" {
+		t.Errorf("after heal the agent's clock is moved by %s", got)
+	}
+	l.breakHost("a", Fault{Clock: time.Hour})
+	boot := l.mustRun("a", "cat "+bootIDFile)
+	l.breakHost("a", Fault{Power: true})
+	l.waitBoot("a", boot)
+	if got := l.status("a").Faults; len(got) != 0 {
+		t.Errorf("after a reboot the status shows %q", got)
+	}
+	l.heal()
 }

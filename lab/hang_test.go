@@ -21,7 +21,7 @@ func TestHealWhileHanging(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("heal and the watch for a switch wait for each other")
 	}
 }

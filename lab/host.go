@@ -102,6 +102,7 @@ func (h *host) ended(end syscall.WaitStatus, err error) (next string, pause bool
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pid, h.since = 0, time.Now()
+	h.faults.Clock = 0 // its drop-in was in /run
 	pause = h.cut
 	switch {
 	case err != nil:
@@ -191,13 +192,14 @@ func (h *host) connect(s *supervisor) error {
 func (s *supervisor) bootConfig(h *host) bootConfig {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return bootConfig{Name: h.Name, Root: h.root(), Boot: h.path("boot"), Address: h.Address, Networks: s.networks}
+	return bootConfig{Name: h.Name, Root: h.root(), Boot: h.path("boot"), Address: h.Address, Networks: routed(s.networks)}
 }
 
 // newHost is a host to be made, and where its parts come from.
 type newHost struct {
 	Host
 	Seed     seed
+	Envoy    string // folder with Envoy, a layer
 	HostKey  string // path of its private ssh host key
 	RootKeys string // authorized_keys of root, whatever the system's own are
 }
@@ -207,6 +209,7 @@ type addition struct {
 	Hosts    []newHost // to be made
 	Boot     []string  // names of hosts to be booted if they are down
 	Networks []netip.Prefix
+	Answers  []answer // for externals; all of them
 }
 
 // open mounts the host's disks, and makes them first where they are missing:

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,7 +30,10 @@ const bootDeadline = 90 * time.Second
 type Host struct {
 	Name    string     `json:"name"`
 	Address netip.Addr `json:"address"`
+	SSHPort int        `json:"ssh_port,omitempty"` // where it is reached, 0 = 22
 }
+
+func (h Host) sshPort() int { return cmp.Or(h.SSHPort, 22) }
 
 // Options say which lab, and where it keeps what.
 type Options struct {
@@ -40,6 +44,8 @@ type Options struct {
 	Fleet string
 	// Hosts to boot. Only Up reads them.
 	Hosts []Host
+	// Externals to answer for. Only Up reads them.
+	Externals []External
 	// Nixpkgs is the flake reference that the hosts' first system is built
 	// from. Empty means the stand-in that is embedded in this program.
 	Nixpkgs string
@@ -60,12 +66,13 @@ func DefaultCache() string {
 
 // Lab is one lab of this machine, running or not.
 type Lab struct {
-	state   string // StateDir without symbolic links
-	fleet   string
-	hosts   []Host
-	nixpkgs string
-	cache   *cache
-	log     func(string)
+	state     string // StateDir without symbolic links
+	fleet     string
+	hosts     []Host
+	externals []External
+	nixpkgs   string
+	cache     *cache
+	log       func(string)
 }
 
 // New checks the options and returns the lab; it starts nothing.
@@ -80,7 +87,7 @@ func New(o Options) (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lab: %w", err)
 	}
-	l := &Lab{state: state, hosts: slices.Clone(o.Hosts), nixpkgs: o.Nixpkgs, log: o.Log}
+	l := &Lab{state: state, hosts: slices.Clone(o.Hosts), externals: slices.Clone(o.Externals), nixpkgs: o.Nixpkgs, log: o.Log}
 	if o.Fleet != "" {
 		if l.fleet, err = realPath(o.Fleet); err != nil {
 			return nil, fmt.Errorf("open lab: %w", err)

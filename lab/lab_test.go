@@ -71,7 +71,7 @@ func (l *testLab) status(name string) HostStatus {
 // run runs a command on a host and returns what it printed.
 func (l *testLab) run(host, command string) (string, error) {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
 	defer cancel()
 	out, err := l.SSH(ctx, l.status(host), []string{command}).CombinedOutput()
 	return strings.TrimSpace(string(out)), err
@@ -86,11 +86,21 @@ func (l *testLab) mustRun(host, command string) string {
 	return out
 }
 
-// reaches says whether one host can open another one's port 22.
+// reaches says whether one host can open another one's port 22 soon.
 func (l *testLab) reaches(from, to string) bool {
 	l.t.Helper()
 	_, err := l.run(from, fmt.Sprintf("timeout 2 bash -c '</dev/tcp/%s/22'", l.status(to).Address))
 	return err == nil
+}
+
+// wantReach waits until one host can open another one's port 22.
+func (l *testLab) wantReach(from, to string) {
+	l.t.Helper()
+	for deadline := time.Now().Add(patience); !l.reaches(from, to); {
+		if time.Now().After(deadline) {
+			l.t.Fatalf("%s does not reach %s", from, to)
+		}
+	}
 }
 
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
@@ -98,7 +108,7 @@ const bootIDFile = "/proc/sys/kernel/random/boot_id"
 // waitBoot waits until a host answers with another boot id.
 func (l *testLab) waitBoot(host, old string) {
 	l.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		id, err := l.run(host, "cat "+bootIDFile)
 		if err == nil && id != old {
@@ -136,9 +146,8 @@ func TestHostsAreOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: %q, want %q", command, got, want)
 		}
 	}
-	if !l.reaches("a", "b") || !l.reaches("b", "a") {
-		t.Error("the hosts do not reach each other")
-	}
+	l.wantReach("a", "b")
+	l.wantReach("b", "a")
 	if key := l.mustRun("a", "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub"); true {
 		keys, err := l.HostKeys()
 		if err != nil || keys["a"] != key || keys["a"] == keys["b"] {
@@ -191,7 +200,7 @@ func TestRebootAndPowerCut(t *testing.T) {
 
 func (l *testLab) waitState(host, state string) {
 	l.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for l.status(host).State != state {
 		if time.Now().After(deadline) {
 			l.t.Fatalf("%s is %s, want %s", host, l.status(host).State, state)
@@ -332,7 +341,7 @@ func TestNix(t *testing.T) {
 	if err := cmd.Wait(); err == nil {
 		t.Error("nix outlived its context")
 	}
-	if took := time.Since(begin); took > 6*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("nix ended %s after its context: %s", took, said.Bytes())
 	}
 }

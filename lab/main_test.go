@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// patience bounds every wait for what is to come about. How soon it does is no
+// claim of these tests.
+const patience = 2 * time.Minute
+
 func testContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), time.Minute)
 }

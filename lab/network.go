@@ -112,6 +112,14 @@ func hardwareAddress(a netip.Addr) net.HardwareAddr {
 	return append(net.HardwareAddr{0x02, 0x6e}, a.AsSlice()...)
 }
 
+// routed are the networks that a host reaches on its card.
+func routed(networks []netip.Prefix) []netip.Prefix {
+	if slices.Contains(networks, externalNetwork) {
+		return networks
+	}
+	return append(slices.Clone(networks), externalNetwork)
+}
+
 // addressHost configures the network from inside the host's namespace.
 func addressHost(root string, c bootConfig) error {
 	own, err := c.Address.Prefix(prefixBits)

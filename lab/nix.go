@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 )
 
 // view is the operator's side of this lab: the base image's programs with the
@@ -46,7 +47,7 @@ func (l *Lab) Nix() func(ctx context.Context, env []string, args ...string) *exe
 func (l *Lab) SSH(ctx context.Context, h HostStatus, command []string) *exec.Cmd {
 	args := []string{"ssh", "-F", "/dev/null", "-i", l.path(operatorKey), "-o", "IdentitiesOnly=yes",
 		"-o", "UserKnownHostsFile=" + l.path("known_hosts"), "-o", "StrictHostKeyChecking=yes",
-		"-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"}
+		"-p", strconv.Itoa(h.SSHPort), "-o", "HostKeyAlias=" + h.Address, "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"}
 	args = append(append(args, "--", "root@"+h.Address), command...)
 	return l.Nix()(ctx, nil, args...)
 }
@@ -76,4 +77,10 @@ func (l *Lab) Prepare(ctx context.Context) error {
 		return err
 	}
 	return l.makeStore(base)
+}
+
+// PrepareEnvoy fetches the hosts' Envoy, which Up does, too.
+func (l *Lab) PrepareEnvoy(ctx context.Context) error {
+	_, err := l.cache.envoy(ctx)
+	return err
 }

@@ -48,7 +48,7 @@ func (h *host) make(s *supervisor, spec newHost) error {
 	if err := h.install(spec); err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
-	text, err := json.Marshal(hostDisk{Lower: []string{spec.Seed.Dir, s.Base}})
+	text, err := json.Marshal(hostDisk{Lower: []string{spec.Seed.Dir, spec.Envoy, s.Base}})
 	if err != nil {
 		return fmt.Errorf("write disk: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -82,7 +83,7 @@ func (l *Lab) seed(ctx context.Context, base string) (seed, error) {
 	if nixpkgs == "" {
 		nixpkgs = "path:" + filepath.Join(sources, "nixpkgs")
 	}
-	key, err := seedKey(base, sources, nixpkgs)
+	key, err := seedKey(base, sources, nixpkgs, l.sshPorts())
 	if err != nil {
 		return seed{}, err
 	}
@@ -102,7 +103,7 @@ func (l *Lab) seed(ctx context.Context, base string) (seed, error) {
 
 // seedKey changes with everything that a seed is made of. A nixpkgs of a local
 // folder counts with its contents, any other by its name.
-func seedKey(base, sources, nixpkgs string) (string, error) {
+func seedKey(base, sources, nixpkgs, sshPorts string) (string, error) {
 	contents := nixpkgs
 	if path, ok := strings.CutPrefix(nixpkgs, "path:"); ok {
 		hash, err := hashFiles(os.DirFS(path))
@@ -111,8 +112,23 @@ func seedKey(base, sources, nixpkgs string) (string, error) {
 		}
 		contents += " " + hash
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{filepath.Base(base), filepath.Base(sources), contents}, "\n")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{filepath.Base(base), filepath.Base(sources), contents, sshPorts}, "\n")))
 	return hex.EncodeToString(sum[:6]), nil
+}
+
+// sshPorts are those on which the hosts' first system listens, as a Nix list:
+// one seed serves all hosts, so it takes what any of them is reached at.
+func (l *Lab) sshPorts() string {
+	ports := []int{22}
+	for _, h := range l.hosts {
+		ports = append(ports, h.sshPort())
+	}
+	slices.Sort(ports)
+	var b strings.Builder
+	for _, port := range slices.Compact(ports) {
+		fmt.Fprintf(&b, "%d ", port)
+	}
+	return "[ " + b.String() + "]"
 }
 
 // buildSeed fills a folder of the cache: root/nix and the toplevel's path.
@@ -129,6 +145,7 @@ func (l *Lab) buildSeed(ctx context.Context, base, sources, nixpkgs, dir string)
 		}
 		modules = append(modules, "./"+name)
 	}
+	modules = append(modules, "{ services.openssh.ports = "+l.sshPorts()+"; }")
 	if err := writeFile(filepath.Join(flake, "flake.nix"), fmt.Sprintf(seedFlake, nixpkgs, strings.Join(modules, " ")), 0o644); err != nil {
 		return fmt.Errorf("write seed: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 type HostStatus struct {
 	Name    string    `json:"name"`
 	Address string    `json:"address"`
+	SSHPort int       `json:"ssh_port"`
 	State   string    `json:"state"` // booting, running, off, failed
 	Since   time.Time `json:"since"` // of the state
 	Boots   int       `json:"boots"` // since the lab came up
@@ -40,7 +41,7 @@ func (s *supervisor) status() []HostStatus {
 			faults = []string{}
 		}
 		all = append(all, HostStatus{
-			Name: h.Name, Address: h.Address.String(), State: h.state, Since: h.since, Boots: h.boots,
+			Name: h.Name, Address: h.Address.String(), SSHPort: h.sshPort(), State: h.state, Since: h.since, Boots: h.boots,
 			Faults: faults, PID: h.pid, Root: h.root(), Console: h.path("console.log"),
 			Disk: allocated(h.path(diskImage)) + allocated(h.path(bootImage)),
 		})

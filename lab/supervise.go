@@ -45,6 +45,9 @@ type supervisor struct {
 	made     int // hosts so far, also those that could not be made
 	networks []netip.Prefix
 	cuts     []cut
+
+	answering sync.Mutex // guards servers; held before mu
+	servers   map[netip.AddrPort]*answerServer
 }
 
 // superviseStage serves requests until it is killed.
@@ -58,7 +61,7 @@ func superviseStage([]string) error {
 		log.Error("the supervisor took too long to start", "limit", startDeadline)
 		os.Exit(1)
 	})
-	s := &supervisor{log: log}
+	s := &supervisor{log: log, servers: map[netip.AddrPort]*answerServer{}}
 	if err := json.NewDecoder(pipe).Decode(&s.superviseConfig); err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
@@ -132,7 +135,7 @@ func (s *supervisor) answer(r request) (reply, error) {
 	case "status":
 		return reply{Status: s.status()}, nil
 	case "add":
-		return reply{}, s.add(r.Add)
+		return reply{}, errors.Join(s.add(r.Add), s.answerFor(r.Add.Answers))
 	case "break":
 		return reply{}, s.breakHost(r.Host, r.Fault)
 	case "partition":

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -54,6 +55,10 @@ func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 	if err != nil {
 		return err
 	}
+	envoy, err := l.cache.envoy(ctx)
+	if err != nil {
+		return err
+	}
 	if err := l.cache.collect(ctx, time.Now()); err != nil {
 		l.log("old first systems stay in " + l.cache.dir + ": " + err.Error())
 	}
@@ -71,7 +76,7 @@ func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 		return err
 	}
 	begin := time.Now()
-	add, err := l.addition(p, running, first)
+	add, err := l.addition(p, running, newHost{Seed: first, Envoy: envoy})
 	if err != nil {
 		return err
 	}
@@ -81,9 +86,13 @@ func (l *Lab) Up(ctx context.Context, booted func(Booted)) error {
 	return l.waitBooted(ctx, begin, booted)
 }
 
-// addition is what the running lab lacks.
-func (l *Lab) addition(p plan, running []HostStatus, first seed) (addition, error) {
+// addition is what the running lab lacks; layers are what its hosts lie over.
+func (l *Lab) addition(p plan, running []HostStatus, layers newHost) (addition, error) {
 	a := addition{Networks: p.networks}
+	var err error
+	if a.Answers, err = l.answers(p, time.Now()); err != nil {
+		return a, err
+	}
 	rootKeys, err := os.ReadFile(l.path(operatorKey + ".pub"))
 	if err != nil {
 		return a, fmt.Errorf("read key: %w", err)
@@ -91,7 +100,7 @@ func (l *Lab) addition(p plan, running []HostStatus, first seed) (addition, erro
 	for _, h := range l.hosts {
 		i := slices.IndexFunc(running, func(r HostStatus) bool { return r.Name == h.Name })
 		if i < 0 {
-			a.Hosts = append(a.Hosts, newHost{Host: h, Seed: first, HostKey: l.hostKeyPath(h.Name), RootKeys: string(rootKeys)})
+			a.Hosts = append(a.Hosts, newHost{Host: h, Seed: layers.Seed, Envoy: layers.Envoy, HostKey: l.hostKeyPath(h.Name), RootKeys: string(rootKeys)})
 			continue
 		}
 		if running[i].Address != h.Address.String() {
@@ -216,7 +225,7 @@ func (l *Lab) waitBooted(ctx context.Context, begin time.Time, booted func(Boote
 // WaitSSH waits until sshd of a host says its first line, as long as ctx
 // lives and the host does.
 func (l *Lab) WaitSSH(ctx context.Context, h Host) error {
-	address := net.JoinHostPort(h.Address.String(), "22")
+	address := net.JoinHostPort(h.Address.String(), strconv.Itoa(h.sshPort()))
 	var last HostStatus
 	for {
 		err := sshAnswers(ctx, address)

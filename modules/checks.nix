@@ -1,5 +1,5 @@
-# Health checks of the services on this host. The switch's verification runs
-# them, as the service's user.
+# Health checks of the services on this host. The verification of a switch runs
+# them, and the agent over and over.
 { lib, ... }:
 let
   duration = lib.types.strMatching "([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+";

@@ -9,9 +9,17 @@
     ./instances.nix
     ./units.nix
     ./unit-services.nix
+    ./secrets.nix
+    ./agent.nix
+    ./envoy.nix
     ./checks.nix
+    ./check-units.nix
+    ./edges.nix
+    ./network.nix
+    ./gateways.nix
     ./rollout.nix
     ./facts.nix
     ./guards.nix
+    ./guard.nix
   ];
 }

@@ -11,92 +11,71 @@
 let
   cfg = config.services.nixmesh;
   systemd = import ./systemd.nix { inherit lib; };
-  hardening = import ./hardening.nix { inherit lib; };
-
-  # The unit as evaluated; that of the template for an instance of one.
-  unitOf =
-    i:
-    let
-      all = config.systemd.services;
-      name = systemd.attribute i.unit;
-      template = systemd.template i.unit;
-    in
-    if all ? ${name} then
-      all.${name}
-    else if template != null && all ? ${template} then
-      all.${template}
-    else
-      { };
-
-  serviceConfigOf = i: (unitOf i).serviceConfig or { };
-
-  userOf =
-    i:
-    let
-      service = serviceConfigOf i;
-    in
-    if i.user != null then
-      i.user
-    else
-      service.User or (if service.DynamicUser or false then systemd.attribute i.unit else "root");
-
-  # -1: nothing fixes the uid, it is looked up by name on the host.
-  uidOf =
-    i:
-    let
-      user = userOf i;
-      uid = (config.users.users.${user} or { uid = null; }).uid;
-    in
-    if user == "root" then
-      0
-    else if uid == null then
-      -1
-    else
-      uid;
+  evaluated = import ./evaluated.nix { inherit config lib; };
+  execCheck = import ./exec-check.nix { inherit config lib; };
+  credentials = import ./credentials.nix { inherit lib; };
+  bootstrap = import ./envoy-bootstrap.nix { inherit lib pkgs cfg; };
 
   instance =
     _: i:
     {
       inherit (i) service unit;
-      user = userOf i;
-      uid = uidOf i;
+      user = evaluated.user i;
+      uid = evaluated.uid i;
       listens = map (
         l: { inherit (l) protocol address port; } // lib.optionalAttrs (l.name != "") { inherit (l) name; }
       ) i.listens;
-    };
+    }
+    // lib.optionalAttrs (i.schedule != null) { job = true; }
+    // lib.optionalAttrs (evaluated.mayEnd i) { may_end = true; }
+    // versionOf i;
 
-  # The unit's own environment, and the folders that systemd would name.
-  environmentOf =
-    i: package:
-    let
-      unit = unitOf i;
-      service = serviceConfigOf i;
-      given = lib.mapAttrs (_: value: systemd.unpercent "${value}") (
-        lib.filterAttrs (_: value: value != null) (unit.environment or { })
-      );
-      folder =
-        key: variable: below:
-        lib.optionalAttrs (service ? ${key}) {
-          ${variable} = lib.concatMapStringsSep ":" (name: "${below}/${name}") (systemd.names service.${key});
-        };
-    in
-    given
-    // folder "StateDirectory" "STATE_DIRECTORY" "/var/lib"
-    // folder "CacheDirectory" "CACHE_DIRECTORY" "/var/cache"
-    // folder "RuntimeDirectory" "RUNTIME_DIRECTORY" "/run"
-    // {
-      PATH = builtins.concatStringsSep ":" ([ "${package}/bin" ] ++ lib.optional (given ? PATH) given.PATH);
-    };
+  versionOf = i: lib.optionalAttrs (i.version != "") { inherit (i) version; };
+
+  # A job rests until its timer starts it: the timer is what has to be there.
+  unit = i: {
+    name = if i.schedule != null then "${systemd.attribute i.unit}.timer" else i.unit;
+    inherit (i) service;
+  };
+
+  # One edge for each user that the caller's instances run as.
+  edge =
+    e:
+    map (
+      caller:
+      {
+        inherit (e)
+          caller
+          upstream
+          protocol
+          address
+          ports
+          ;
+        inherit (caller) user uid;
+        edge_port = e.edgePort;
+      }
+      // lib.optionalAttrs (e.listen != "") { inherit (e) listen; }
+    ) (lib.unique (
+      map (i: {
+        user = evaluated.user i;
+        uid = evaluated.uid i;
+      }) (builtins.filter (i: i.service == e.caller) (builtins.attrValues cfg.instances))
+    ));
 
   execOf =
     c: i:
-    let
-      package = if c.package != null then c.package else i.package;
-    in
     lib.optionalAttrs (c.kind == "exec") {
-      exec = systemd.absolute package c.exec;
-      env = environmentOf i package;
-      sandbox = hardening.properties (serviceConfigOf i);
+      exec = execCheck.command c i;
+      env = execCheck.environment c i;
+      sandbox = lib.concatLists (
+        lib.mapAttrsToList (key: map (text: "${key}=${text}")) (execCheck.sandbox i)
+      );
+    }
+    // lib.optionalAttrs (c.kind == "exec" && i.secrets != { }) {
+      credentials = execCheck.credentials c i;
+    }
+    // lib.optionalAttrs (c.kind == "exec" && i.secretEnv != [ ]) {
+      environment_file = builtins.head (execCheck.environmentFiles c i);
     };
 
   check =
@@ -115,9 +94,10 @@ let
         rise
         fall
         ;
-      user = userOf i;
-      uid = uidOf i;
+      user = evaluated.user i;
+      uid = evaluated.uid i;
     }
+    // versionOf i
     // lib.optionalAttrs (c.address != "") { inherit (c) address; }
     // lib.optionalAttrs (c.path != "") { inherit (c) path; }
     // lib.optionalAttrs c.http2 { inherit (c) http2; }
@@ -132,6 +112,36 @@ let
     }
     // lib.optionalAttrs (o.nixKey != null) { nix_key = o.nixKey; };
 
+  gateway = name: g: {
+    inherit name;
+    certificates = map (
+      c:
+      rec {
+        chain = "${credentials.dir}/${credentials.gatewayFile name c.host}";
+        key = chain;
+      }
+      // lib.optionalAttrs (c.host != "") { inherit (c) host; }
+    ) (builtins.sort (a: b: a.host < b.host) g.certificates);
+  };
+
+  external =
+    name: e:
+    {
+      inherit name;
+    }
+    // lib.optionalAttrs (e.ca != null) {
+      ca = "${
+        builtins.path {
+          path = e.ca;
+          name = "nixmesh-roots.pem";
+        }
+      }";
+    }
+    // lib.optionalAttrs (e.certificate != null) rec {
+      chain = "${credentials.dir}/${credentials.externalFile name}";
+      key = chain;
+    };
+
   facts = {
     schema = "nixmesh.host/1";
     inherit (cfg) fleet host;
@@ -141,17 +151,44 @@ let
       binary = "${cfg.package}/bin/nixmesh";
     };
     instances = lib.mapAttrsToList instance cfg.instances;
-    units = lib.mapAttrsToList (_: i: {
-      name = i.unit;
-      inherit (i) service;
-    }) cfg.instances;
+    units =
+      map unit (builtins.attrValues cfg.instances)
+      ++ lib.optionals cfg.agent.enable (
+        map
+          (name: {
+            inherit name;
+            service = "";
+          })
+          [
+            "nixmesh-agent.service"
+            "nixmesh-envoy.service"
+            "nixmesh-guard.service"
+            "nixmesh-guard-watch.service"
+          ]
+      );
     checks = lib.mapAttrsToList check cfg.checks;
+    edges = lib.concatMap edge (builtins.attrValues cfg.edges);
     operators = lib.mapAttrsToList operator cfg.operators;
     rollout = {
       inherit (cfg.rollout) confirm settle;
       activate_timeout = cfg.rollout.activateTimeout;
       last_resort = cfg.rollout.lastResort;
     };
+  }
+  // lib.optionalAttrs cfg.agent.enable {
+    mesh = {
+      inherit (cfg.agent) roots;
+      envoy = {
+        version = lib.getVersion cfg.envoy.package;
+        binary = "${cfg.envoy.package}/bin/envoy";
+        bootstrap = "${bootstrap.file}";
+        uid = config.users.users.nixmesh-envoy.uid;
+        inherit (bootstrap) connections;
+      };
+    }
+    // lib.optionalAttrs (cfg.metricsFrom != [ ]) { metrics = true; }
+    // lib.optionalAttrs (cfg.gateways != { }) { gateways = lib.mapAttrsToList gateway cfg.gateways; }
+    // lib.optionalAttrs (cfg.externals != { }) { externals = lib.mapAttrsToList external cfg.externals; };
   };
 in
 {

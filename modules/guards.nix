@@ -7,24 +7,28 @@
 }:
 let
   cfg = config.services.nixmesh;
+
+  # Between an option's own default and mkDefault, which profiles set these
+  # with, too.
+  preset = lib.mkOverride 1200;
 in
 {
   config = lib.mkIf cfg.enable {
     # /boot must hold the kernels of every generation in the menu, and one more
     # during a switch.
-    boot.loader.systemd-boot.configurationLimit = lib.mkDefault 10;
-    boot.loader.grub.configurationLimit = lib.mkDefault 10;
+    boot.loader.systemd-boot.configurationLimit = preset 10;
+    boot.loader.grub.configurationLimit = preset 10;
 
     # A kernel that panics, or a PID 1 that hangs, cannot run the timer that
     # reverts: both end in a reboot into the old system.
-    boot.kernel.sysctl."kernel.panic" = lib.mkDefault 10;
+    boot.kernel.sysctl."kernel.panic" = preset 10;
 
     systemd =
       if options.systemd ? settings then
-        { settings.Manager.RuntimeWatchdogSec = lib.mkDefault "30s"; }
+        { settings.Manager.RuntimeWatchdogSec = preset "30s"; }
       else
         lib.optionalAttrs (options.systemd ? watchdog) {
-          watchdog.runtimeTime = lib.mkDefault "30s";
+          watchdog.runtimeTime = preset "30s";
         };
 
     assertions = [

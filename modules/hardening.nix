@@ -25,14 +25,17 @@ let
     i:
     default
     // {
+      # Its own processes only; /proc/sys and /proc/meminfo stay, which programs
+      # size themselves by.
       ProtectProc = "invisible";
-      ProcSubset = "pid";
       RemoveIPC = true;
       RestrictNamespaces = true;
       RestrictRealtime = true;
+      # Netlink lists the interfaces, which many programs do when they start.
       RestrictAddressFamilies = [
         "AF_INET"
         "AF_INET6"
+        "AF_NETLINK"
         "AF_UNIX"
       ];
       SystemCallArchitectures = "native";
@@ -122,34 +125,43 @@ let
     "TemporaryFileSystem"
     "UMask"
   ];
+
+  # Folders that systemd makes for a unit.
+  folders = {
+    StateDirectory = "/var/lib";
+    CacheDirectory = "/var/cache";
+    LogsDirectory = "/var/log";
+    RuntimeDirectory = "/run";
+  };
 in
 {
-  of = i: lib.mapAttrs (_: lib.mkDefault) (levels.${i.harden} i);
+  # jit = false stands in the HCL, so it is no default.
+  of =
+    i:
+    lib.mapAttrs (_: lib.mkDefault) (levels.${i.harden} i)
+    // lib.optionalAttrs (!i.jit) { MemoryDenyWriteExecute = true; };
 
-  # "NAME=VALUE" for each setting of a serviceConfig that is part of the
-  # sandbox, and write access to the folders that its unit owns.
-  properties =
+  # The settings of a serviceConfig that are part of the sandbox, as lists of
+  # texts, and access to the folders that its unit owns. Only systemd itself can
+  # give it to a user that it made up; it must not remove one when a check ends.
+  settings =
     serviceConfig:
     let
-      present = builtins.filter (key: serviceConfig ? ${key}) keys;
-      folders = lib.concatMap (
-        { key, below }:
-        map (name: "-${below}/${name}") (systemd.names (serviceConfig.${key} or [ ]))
+      texts = lib.mapAttrs (_: systemd.texts);
+      own = texts (builtins.intersectAttrs (lib.genAttrs keys (_: null)) serviceConfig);
+      made = builtins.intersectAttrs folders serviceConfig;
+      modes = builtins.intersectAttrs (lib.mapAttrs' (
+        key: _: lib.nameValuePair "${key}Mode" null
+      ) folders) serviceConfig;
+      writable = lib.concatLists (
+        lib.mapAttrsToList (key: value: map (name: "-${folders.${key}}/${name}") (systemd.names value)) made
       );
     in
-    lib.concatMap (key: map (text: "${key}=${text}") (systemd.texts serviceConfig.${key})) present
-    ++ map (path: "ReadWritePaths=${path}") (folders [
-      {
-        key = "StateDirectory";
-        below = "/var/lib";
-      }
-      {
-        key = "CacheDirectory";
-        below = "/var/cache";
-      }
-      {
-        key = "RuntimeDirectory";
-        below = "/run";
-      }
-    ]);
+    own
+    // (
+      if systemd.isTrue (serviceConfig.DynamicUser or false) then
+        texts (made // modes) // lib.optionalAttrs (made ? RuntimeDirectory) { RuntimeDirectoryPreserve = [ "yes" ]; }
+      else
+        lib.optionalAttrs (writable != [ ]) { ReadWritePaths = own.ReadWritePaths or [ ] ++ writable; }
+    );
 }

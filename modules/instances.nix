@@ -41,6 +41,12 @@ let
           default = name;
           description = "The service that this is an instance of.";
         };
+        version = lib.mkOption {
+          type = lib.types.str;
+          default = "";
+          example = "v1";
+          description = "The service's version that this is an instance of, empty where it has none.";
+        };
         place = lib.mkOption {
           type = lib.types.str;
           default = "services.nixmesh.instances.${name}";
@@ -71,6 +77,45 @@ let
             package unless it is absolute. `''${NAME}` is a variable of the environment, `$$` a
             dollar; everything else is taken as it stands.
           '';
+        };
+        beforeStart = lib.mkOption {
+          type = lib.types.listOf (lib.types.listOf lib.types.str);
+          default = [ ];
+          example = [ [ "bin/web" "migrate" ] ];
+          description = ''
+            Commands, written as `exec`, that run before it with the service's identity and
+            sandbox. One that fails makes the start fail.
+          '';
+        };
+        schedule = lib.mkOption {
+          type = lib.types.nullOr lib.types.str;
+          default = null;
+          example = "*-*-* 03:30:00";
+          description = ''
+            Calendar of systemd. The service is a job then: a timer starts it, and neither a
+            boot nor a switch does.
+          '';
+        };
+        restart = lib.mkOption {
+          type = lib.types.enum [
+            "always"
+            "on-failure"
+            "never"
+          ];
+          default = "always";
+          description = ''
+            When it is started again after it ended. A service that may end well stays active
+            then, as far as systemd is concerned.
+          '';
+        };
+        startAfter = lib.mkOption {
+          type = lib.types.listOf lib.types.str;
+          default = [ ];
+          example = [
+            "postgresql.service"
+            "network-online.target"
+          ];
+          description = "Units that are started before it. A target is also asked for.";
         };
         environment = lib.mkOption {
           type = lib.types.attrsOf lib.types.str;
@@ -106,6 +151,11 @@ let
             address families, private users, invisible processes, and hides other services' sockets
             in /run. `off`: the user only. Each setting is a default that other modules may replace.
           '';
+        };
+        jit = lib.mkOption {
+          type = lib.types.bool;
+          default = true;
+          description = "Whether memory may be made executable, as programs that compile at run time need.";
         };
         limits = {
           memory = lib.mkOption {

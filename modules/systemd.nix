@@ -15,6 +15,10 @@ rec {
   percent = builtins.replaceStrings [ "%" ] [ "%%" ];
   unpercent = builtins.replaceStrings [ "%%" ] [ "%" ];
 
+  # Variables of a unit. NixOS gives each service a PATH of its own, which this
+  # one replaces.
+  environment = lib.mapAttrs (name: value: (if name == "PATH" then lib.mkForce else lib.id) (percent value));
+
   # The words of a command of a package, its program's path made absolute.
   absolute =
     package: words:
@@ -33,12 +37,26 @@ rec {
     in
     if parts == null then null else builtins.head parts;
 
+  # The targets among units: only what is asked for is started.
+  targets = builtins.filter (lib.hasSuffix ".target");
+
   # The definition of a submodule that Nix's errors ascribe to a place of the
   # HCL: a module of its own, since only a module carries a file name.
   at = place: value: _: {
     _file = place;
     config = value;
   };
+
+  # A setting of a unit that says yes.
+  isTrue =
+    value:
+    builtins.elem value [
+      true
+      "1"
+      "on"
+      "true"
+      "yes"
+    ];
 
   # A serviceConfig value as the list of its texts.
   texts =
@@ -57,11 +75,12 @@ rec {
       texts value
     );
 
-  # serviceConfig of an instance's limits. Defaults: what the user sets in
-  # nixos = {…} wins.
+  # serviceConfig of an instance's limits. For our own units they are defaults:
+  # what the user sets in nixos = {…} wins. In another module's unit a limit that
+  # differs from that module's is a conflict, to be settled by who wrote both.
   limits =
     i:
-    lib.mapAttrs (_: lib.mkDefault) (
+    lib.mapAttrs (_: if i.package == null then lib.id else lib.mkDefault) (
       lib.optionalAttrs (i.limits.memory != null) { MemoryMax = toString i.limits.memory; }
       // lib.optionalAttrs (i.limits.cpu != null) { CPUQuota = i.limits.cpu; }
       // lib.optionalAttrs (i.limits.tasks != null) { TasksMax = toString i.limits.tasks; }

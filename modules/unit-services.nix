@@ -5,6 +5,7 @@ let
   cfg = config.services.nixmesh;
   systemd = import ./systemd.nix { inherit lib; };
   hardening = import ./hardening.nix { inherit lib; };
+  evaluated = import ./evaluated.nix { inherit config lib; };
 
   foreign = lib.filterAttrs (_: i: i.package == null) cfg.instances;
 
@@ -23,43 +24,65 @@ let
         };
     in
     lib.optionalAttrs (i.environment != { }) {
-      environment = lib.mapAttrs (_: systemd.percent) i.environment;
+      environment = systemd.environment i.environment;
+    }
+    // lib.optionalAttrs (i.startAfter != [ ]) {
+      after = i.startAfter;
+      wants = systemd.targets i.startAfter;
     }
     // lib.optionalAttrs (service != { }) { serviceConfig = service; };
 
+  # A drop-in leaves the template its PATH: NixOS would give it another one.
+  addition =
+    i:
+    additions i
+    // {
+      overrideStrategy = lib.mkIf (templated i) "asDropin";
+      environment = {
+        PATH = lib.mkIf (templated i) (lib.mkForce null);
+      }
+      // (additions i).environment or { };
+    };
+
+  # Whether the user is one of the host's people, who has a group.
+  person = i: config.users.users.${i.user}.isNormalUser;
+
   withUser = lib.filterAttrs (_: i: i.user != null) foreign;
 
-  # Whether a module gives the unit something to run. The unit that our own
-  # additions alone would make has nothing.
+  defined = name: config.systemd.services.${name} or null;
+
+  # Whether a module gives the unit something to run.
   runs =
     name:
-    let
-      unit = config.systemd.services.${name} or null;
-    in
-    unit != null && ((unit.serviceConfig.ExecStart or "") != "" || (unit.script or "") != "");
+    defined name != null && ((defined name).serviceConfig.ExecStart or "" != "" || (defined name).script or "" != "");
 
-  exists =
+  # What a unit of systemd.packages runs, its package says; a module has it
+  # started. Our own additions alone do neither.
+  started = name: defined name != null && (defined name).wantedBy ++ (defined name).requiredBy != [ ];
+
+  # A unit that only its template makes is added to by a drop-in; a file of its
+  # name would replace the template.
+  templated =
     i:
     let
       template = systemd.template i.unit;
     in
-    runs (systemd.attribute i.unit) || (template != null && runs template);
+    !runs (systemd.attribute i.unit) && template != null && runs template;
 
-  dynamic =
-    i: (config.systemd.services.${systemd.attribute i.unit} or { serviceConfig = { }; }).serviceConfig.DynamicUser or false;
+  exists = i: runs (systemd.attribute i.unit) || started (systemd.attribute i.unit) || templated i;
 in
 {
   config = lib.mkIf cfg.enable {
     systemd.services = lib.mapAttrs' (_: i: {
       name = systemd.attribute i.unit;
-      value = systemd.at i.place (additions i);
-    }) (lib.filterAttrs (_: i: additions i != { }) foreign);
+      value = systemd.at i.place (addition i);
+    }) (lib.filterAttrs (_: i: additions i != { } || i.secrets != { }) foreign);
 
     users.users = lib.mapAttrs' (_: i: {
       name = i.user;
       value = systemd.at i.place {
-        isSystemUser = lib.mkDefault true;
-        group = lib.mkDefault i.user;
+        isSystemUser = lib.mkDefault (!person i);
+        group = lib.mkIf (!person i) (lib.mkDefault i.user);
         # A uid that NixOS fixes for a user of this name stays.
         uid = lib.mkDefault i.uid;
       };
@@ -77,7 +100,7 @@ in
           message = "${i.place}: no NixOS module of this host makes ${i.unit}; enable the module that does, in nixos = {…} or an import, or give the service a package";
         }
         {
-          assertion = !(dynamic i && i.listens != [ ]);
+          assertion = !(evaluated.dynamic i && i.listens != [ ]);
           message = "${i.place}: ${i.unit} runs as a user that systemd makes up at each start (DynamicUser), so nobody can tell who owns its ports; add user = \"${i.service}\" to the service";
         }
       ]) foreign

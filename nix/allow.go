@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -20,17 +21,17 @@ const gitTimeout = 30 * time.Second
 // allowed are the files of the fleet's folder that may enter the store.
 type allowed struct {
 	dir   string
-	files map[string]bool // slash-separated, below dir
-	git   bool            // git's list, not a walk
+	files map[string]string // slash-separated, below dir -> the file on disk
+	git   bool              // git's list, not a walk
 }
 
-// tree is a set of files below the fleet's folder.
-type tree map[string]bool
+// tree is a set of files below the fleet's folder: name -> the file on disk.
+type tree map[string]string
 
 // listAllowed lists what may enter: what git knows or would add, where there
 // is git, else everything; without what is ours, secret or configuration.
 func listAllowed(ctx context.Context, dir string) (*allowed, error) {
-	a := &allowed{dir: dir, files: map[string]bool{}}
+	a := &allowed{dir: dir, files: map[string]string{}}
 	names, err := gitFiles(ctx, dir)
 	if errors.Is(err, errNoGit) {
 		names, err = walkFiles(dir)
@@ -45,7 +46,7 @@ func listAllowed(ctx context.Context, dir string) (*allowed, error) {
 			continue
 		}
 		if a.plain(n) {
-			a.files[n] = true
+			a.files[n] = filepath.Join(dir, filepath.FromSlash(n))
 		}
 	}
 	return a, nil
@@ -153,13 +154,21 @@ func walkFiles(dir string) ([]string, error) {
 	return names, err
 }
 
+// replacing is the same folder with other files in the place of some, which
+// need not be there.
+func (a *allowed) replacing(files map[string]string) *allowed {
+	if len(files) == 0 {
+		return a
+	}
+	b := *a
+	b.files = maps.Clone(a.files)
+	maps.Copy(b.files, files)
+	return &b
+}
+
 // all is the whole folder.
 func (a *allowed) all() tree {
-	t := tree{}
-	for f := range a.files {
-		t[f] = true
-	}
-	return t
+	return tree(maps.Clone(a.files))
 }
 
 // below lists the allowed files of a folder; "." is the whole.

@@ -23,7 +23,7 @@ func (b *builder) fileMissing(host string, err error) bool {
 			continue
 		}
 		for _, m := range re.FindAllStringSubmatch(line, -1) {
-			if !b.trees[host][m[1]] && (b.files.files[m[1]] || len(b.files.below(m[1])) > 0) {
+			if b.trees[host][m[1]] == "" && (b.files.files[m[1]] != "" || len(b.files.below(m[1])) > 0) {
 				return true
 			}
 		}

@@ -5,9 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 )
 
 // Keys is the content key of each prepared host: hex SHA-256 over its tree,
@@ -28,7 +29,7 @@ func (w *Workspace) Keys(ctx context.Context) (map[string]string, error) {
 	}
 	keys := map[string]string{}
 	for _, h := range w.hosts {
-		sum, err := w.files.sum(w.trees[h.Name])
+		sum, err := w.trees[h.Name].sum()
 		if err != nil {
 			return nil, fmt.Errorf("host %s: %w", h.Name, err)
 		}
@@ -42,15 +43,10 @@ func (w *Workspace) Keys(ctx context.Context) (map[string]string, error) {
 }
 
 // sum is a hash over names, executable bits and contents of a tree.
-func (a *allowed) sum(t tree) (string, error) {
-	names := make([]string, 0, len(t))
-	for f := range t {
-		names = append(names, f)
-	}
-	sort.Strings(names)
+func (t tree) sum() (string, error) {
 	h := sha256.New()
-	for _, f := range names {
-		text, mode, err := content{from: filepath.Join(a.dir, filepath.FromSlash(f))}.read()
+	for _, f := range slices.Sorted(maps.Keys(t)) {
+		text, mode, err := content{from: t[f]}.read()
 		if err != nil {
 			return "", fmt.Errorf("hash %s: %w", f, err)
 		}

@@ -12,7 +12,7 @@
     fileset = lib.fileset.gitTracked ../.;
   };
   # NAR hash of `go mod vendor`; a test holds it to go.sum (internal/arch).
-  vendorHash = "sha256-GAOjJfjNxu0/Nb2xhi6h/D2Coeutdc/bscYh9rKnD+k=";
+  vendorHash = "sha256-8J3//xsFOa1W2JtENYTp62hFmtTdaRhoSAeeKGpqRYs=";
   subPackages = [ "cmd/nixmesh" ];
   env.CGO_ENABLED = 0;
   ldflags = [

@@ -131,16 +131,56 @@ func TestScanFollowsPathLiterals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range []string{"nixmesh.hcl", ".env", "secrets/a.key"} {
-		if a.files[f] {
+		if a.files[f] != "" {
 			t.Errorf("%s may enter", f)
 		}
 	}
-	if !a.files["secrets/a.age"] {
+	if a.files["secrets/a.age"] == "" {
 		t.Error("ciphertext may not enter")
 	}
 	var refused *RefusedError
 	if _, err := a.scan([]string{"secrets/a.key"}); !errors.As(err, &refused) || refused.Code() != "NM0006" {
 		t.Errorf("secrets/a.key as a root: %v", err)
+	}
+}
+
+// The lab's secrets stand in the place of the fleet's, which may be missing.
+func TestReplacedFiles(t *testing.T) {
+	dir := folderOf(t, map[string]string{"a.nix": "./secrets", "secrets/a.age": "the fleet's", "secrets/b.age": "the fleet's"})
+	lab := folderOf(t, map[string]string{"a": "the lab's", "c": "the lab's", "key": "-----BEGIN OPENSSH PRIVATE KEY-----"})
+	files, err := listAllowed(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := files.scan([]string{"a.nix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := files.replacing(map[string]string{"secrets/a.age": filepath.Join(lab, "a"), "secrets/c.age": filepath.Join(lab, "c")})
+	after, err := replaced.scan([]string{"a.nix", "secrets/c.age"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tree{
+		"a.nix": filepath.Join(dir, "a.nix"), "secrets/a.age": filepath.Join(lab, "a"),
+		"secrets/b.age": filepath.Join(dir, "secrets/b.age"), "secrets/c.age": filepath.Join(lab, "c"),
+	}
+	if d := cmp.Diff(want, after); d != "" {
+		t.Error(d)
+	}
+	if files.files["secrets/c.age"] != "" {
+		t.Error("another host sees a file that this one's replaces")
+	}
+	old, err := before.sum()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum, err := after.sum(); err != nil || sum == old {
+		t.Errorf("the key is %s for another content, too: %v", sum, err)
+	}
+	var refused *RefusedError
+	if err := (tree{"secrets/a.age": filepath.Join(lab, "key")}).refuseSecrets(); !errors.As(err, &refused) || refused.File != "secrets/a.age" {
+		t.Errorf("a private key in the place of a secret: %v", err)
 	}
 }
 
@@ -192,8 +232,8 @@ func TestSecretsAreRefused(t *testing.T) {
 		"public":     {"-----BEGIN PUBLIC KEY-----\nssh-ed25519 AAAA\nage1qqq\n", 0},
 		"ciphertext": {"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n", 0},
 	} {
-		a := &allowed{dir: folderOf(t, map[string]string{"f": c.text}), files: map[string]bool{"f": true}}
-		err := a.refuseSecrets(tree{"f": true})
+		dir := folderOf(t, map[string]string{"f": c.text})
+		err := tree{"f": filepath.Join(dir, "f")}.refuseSecrets()
 		var refused *RefusedError
 		if errors.As(err, &refused) != (c.line > 0) || refused != nil && refused.Line != c.line {
 			t.Errorf("%s: %v", name, err)

@@ -3,10 +3,10 @@ package nix
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 )
 
 // RefusedError is a file that must not enter the world-readable store.
@@ -46,15 +46,10 @@ func secretPatterns() []secretPattern {
 }
 
 // refuseSecrets looks into each file of a tree. Ciphertext may enter.
-func (a *allowed) refuseSecrets(t tree) error {
+func (t tree) refuseSecrets() error {
 	patterns := secretPatterns()
-	names := make([]string, 0, len(t))
-	for f := range t {
-		names = append(names, f)
-	}
-	sort.Strings(names)
-	for _, f := range names {
-		text, err := os.ReadFile(filepath.Join(a.dir, filepath.FromSlash(f)))
+	for _, f := range slices.Sorted(maps.Keys(t)) {
+		text, err := os.ReadFile(t[f])
 		if err != nil {
 			return fmt.Errorf("check %s for secrets: %w", f, err)
 		}

@@ -40,14 +40,14 @@ type scanner struct {
 // take adds a file, or all of a folder; false = there is nothing allowed.
 func (s *scanner) take(name string) bool {
 	files := []string{name}
-	if !s.files[name] {
+	if s.files[name] == "" {
 		files = s.below(name)
 	}
 	for _, f := range files {
-		if s.tree[f] {
+		if s.tree[f] != "" {
 			continue
 		}
-		s.tree[f] = true
+		s.tree[f] = s.files[f]
 		if strings.HasSuffix(f, ".nix") {
 			s.todo = append(s.todo, f)
 		}
@@ -56,7 +56,7 @@ func (s *scanner) take(name string) bool {
 }
 
 func (s *scanner) read(file string) error {
-	text, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(file)))
+	text, err := os.ReadFile(s.tree[file])
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", file, err)
 	}

@@ -38,6 +38,9 @@ type HostTree struct {
 	Module    []byte   // hosts/<name>/host.nix
 	KeyModule []byte   // the same without _file values: what the key covers
 	Roots     []string // files and folders of the fleet that the module names
+	// Replaced are files of the fleet's folder in whose place the host sees
+	// another one: path below the folder -> file on disk. The lab's secrets are.
+	Replaced map[string]string
 }
 
 // NixmeshTree is the folder that the flake takes by fetchTree: modules/*.nix
@@ -68,8 +71,8 @@ func (w *Workspace) Prepare(ctx context.Context, flake []byte, hosts []HostTree,
 		}
 		w.trees[h.Name] = t
 		want.text(hostFile(h.Name, "host.nix"), h.Module)
-		for rel := range t {
-			want.copy(hostFile(h.Name, "fleet/"+rel), filepath.Join(w.Fleet, filepath.FromSlash(rel)))
+		for rel, file := range t {
+			want.copy(hostFile(h.Name, "fleet/"+rel), file)
 		}
 	}
 	if err := w.readLock(want); err != nil {
@@ -80,15 +83,16 @@ func (w *Workspace) Prepare(ctx context.Context, flake []byte, hosts []HostTree,
 
 // treeOf is what a host sees of the fleet's folder.
 func (w *Workspace) treeOf(h HostTree) (tree, error) {
-	t, err := w.files.scan(h.Roots)
+	files := w.files.replacing(h.Replaced)
+	t, err := files.scan(h.Roots)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(w.wholeMark(h.Name)); err == nil {
 		w.whole[h.Name] = true
-		t = w.files.all()
+		t = files.all()
 	}
-	return t, w.files.refuseSecrets(t)
+	return t, t.refuseSecrets()
 }
 
 // readLock takes the fleet's lock into the flake. An absent one is made later,

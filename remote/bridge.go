@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -19,7 +20,7 @@ import (
 // Bridge serves a Unix socket in a folder of its own (0700): each connection
 // to it becomes one session that runs line, bytes in both directions, until
 // ctx or the connection ends. The agent is never forwarded. A session whose
-// input ended gets BridgeGrace to finish, then SIGKILL.
+// input ended gets the grace of Options to finish, then SIGKILL.
 func (c *Conn) Bridge(ctx context.Context, line string) (string, error) {
 	dir, err := bridgeDir(c.opts.SocketDir)
 	if err != nil {
@@ -105,7 +106,7 @@ func (c *Conn) bridgeOne(ctx context.Context, local *net.UnixConn, line string) 
 		c.noteBridge(err.Error())
 		return
 	}
-	leash := &leash{session: session}
+	leash := &leash{session: session, grace: cmp.Or(c.opts.BridgeGrace, BridgeGrace)}
 	defer leash.release()
 	var up, down sync.WaitGroup
 	up.Go(func() {
@@ -121,34 +122,36 @@ func (c *Conn) bridgeOne(ctx context.Context, local *net.UnixConn, line string) 
 	})
 	err = session.Wait()
 	down.Wait() // the last bytes may still be on their way to nix
-	_ = local.Close()
-	up.Wait()
 	if err != nil && !leash.killed.Load() {
+		// Before the close: nix ends with it, and then the reason is asked for.
 		c.noteBridge(strings.TrimSpace(stderr.String() + "\n" + err.Error()))
 	}
+	_ = local.Close()
+	up.Wait()
 }
 
 // leash ends a session that goes on after its input has ended.
 type leash struct {
 	session *ssh.Session
+	grace   time.Duration
 	killed  atomic.Bool
 	mu      sync.Mutex // guards the timers
 	kill    *time.Timer
 	shut    *time.Timer
 }
 
-// inputEnded gives the session BridgeGrace from now.
+// inputEnded gives the session its grace from now.
 func (l *leash) inputEnded() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.kill != nil {
 		return
 	}
-	l.kill = time.AfterFunc(BridgeGrace, func() {
+	l.kill = time.AfterFunc(l.grace, func() {
 		l.killed.Store(true)
 		_ = l.session.Signal(ssh.SIGKILL)
 	})
-	l.shut = time.AfterFunc(BridgeGrace+closeGrace, func() { _ = l.session.Close() })
+	l.shut = time.AfterFunc(l.grace+closeGrace, func() { _ = l.session.Close() })
 }
 
 func (l *leash) release() {

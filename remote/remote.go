@@ -35,6 +35,9 @@ type Options struct {
 	Timeout time.Duration
 	// KeepAlive is the time between keep-alives, 0 = KeepAliveEvery.
 	KeepAlive time.Duration
+	// BridgeGrace is how long a bridged session may go on after its input
+	// ended, 0 = the constant of this name.
+	BridgeGrace time.Duration
 }
 
 // Command is one remote execution. Line goes to the login shell of the user

@@ -52,13 +52,12 @@ func TestOpenSSHCancelKillsTheCommand(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() {
-		for range 500 {
-			if b, err := os.ReadFile(mark); err == nil && len(b) > 0 {
-				break
+		defer cancel()
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			if b, err := os.ReadFile(mark); err == nil && bytes.HasSuffix(b, []byte("\n")) {
+				return
 			}
-			time.Sleep(20 * time.Millisecond)
 		}
-		cancel()
 	}()
 	_, err := c.Run(ctx, remote.Command{Line: "echo $$ > " + remote.Quote(mark) + "; exec sleep 100"})
 	if !errors.Is(err, context.Canceled) {
@@ -68,14 +67,10 @@ func TestOpenSSHCancelKillsTheCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(5 * time.Second)
-	for time.Now().Before(deadline) {
-		if _, err := os.Stat("/proc/" + strings.TrimSpace(string(pid))); os.IsNotExist(err) {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Errorf("process %s still runs", bytes.TrimSpace(pid))
+	until(t, "the command ends", func() bool {
+		_, err := os.Stat("/proc/" + strings.TrimSpace(string(pid)))
+		return os.IsNotExist(err)
+	})
 }
 
 func TestOpenSSHAgentServesTheKeyOfAnEncryptedFile(t *testing.T) {
@@ -128,14 +123,11 @@ func startAgent(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for range 200 {
-		if _, err := os.Stat(socket); err == nil {
-			return socket
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("ssh-agent does not listen")
-	return ""
+	until(t, "ssh-agent listens", func() bool {
+		_, err := os.Stat(socket)
+		return err == nil
+	})
+	return socket
 }
 
 func TestOpenSSHConfigIsHonoured(t *testing.T) {
@@ -150,7 +142,7 @@ func TestOpenSSHConfigIsHonoured(t *testing.T) {
 	config := filepath.Join(dir, "config")
 	os.WriteFile(config, []byte("Host app1\n  IdentityFile "+key+"\n  ProxyJump bastion\n"), 0o600)
 	ssh, _ := exec.LookPath("ssh")
-	os.WriteFile(filepath.Join(dir, "ssh"), []byte("#!/bin/sh\nexec "+ssh+" -F "+config+" \"$@\"\n"), 0o755)
+	testkit.WriteProgram(t, filepath.Join(dir, "ssh"), []byte("#!/bin/sh\nexec "+ssh+" -F "+config+" \"$@\"\n"))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	target.NoConfig, target.KeyFiles = false, nil
 	if _, err := remote.Dial(t.Context(), target, noAgent()); err == nil || !strings.Contains(err.Error(), "bastion") {

@@ -146,7 +146,7 @@ func (h *helper) switched(ctx context.Context, run string) error {
 	if err != nil {
 		return err
 	}
-	reason := h.judgeSwitch(ctx, j, res)
+	reason, bad := h.judgeSwitch(ctx, j, res)
 	switch {
 	case reason == "":
 		return h.startVerification(ctx, j)
@@ -154,7 +154,8 @@ func (h *helper) switched(ctx context.Context, run string) error {
 		_, err := h.finish(ctx, run, []Phase{PhaseActivating}, PhaseFailed, setReason(reason))
 		return err
 	}
-	if _, err := h.journals.update(run, PhaseActivating, setReason(reason)); err != nil {
+	verdict := h.switchVerdict(ctx, j, reason, bad)
+	if _, err := h.journals.update(run, PhaseActivating, func(j *Journal) { j.Reason, j.Verdict = reason, verdict }); err != nil {
 		return err
 	}
 	h.note("%s: reverting", reason)
@@ -173,37 +174,57 @@ func (r SwitchResult) refusedToStart() bool {
 	return r.Code == "exited" && (r.Status == "11" || r.Status == "100")
 }
 
-// judgeSwitch returns why the switch was bad, "" where verification may begin.
-func (h *helper) judgeSwitch(ctx context.Context, j *Journal, r SwitchResult) string {
+// switchVerdict tells of the first unit that failed in the switch, with the last
+// lines of all; nil where no unit did. The revert restarts units, so later is too late.
+func (h *helper) switchVerdict(ctx context.Context, j *Journal, reason string, bad []string) *Verdict {
+	if len(bad) == 0 {
+		return nil
+	}
+	v := &Verdict{Reason: reason, Unit: bad[0], Log: h.failureLog(ctx, bad[0], bad[1:])}
+	facts, err := h.facts(j.New)
+	if err != nil {
+		return v // whose unit it is matters less than that it failed
+	}
+	for _, u := range facts.Units {
+		if u.Name == bad[0] {
+			v.Service = u.Service
+		}
+	}
+	return v
+}
+
+// judgeSwitch returns why the switch was bad, "" where verification may begin,
+// and the units that failed in it.
+func (h *helper) judgeSwitch(ctx context.Context, j *Journal, r SwitchResult) (reason string, bad []string) {
 	if r.Code != "exited" {
 		if r.Result == "timeout" {
-			return fmt.Sprintf("the switch did not end within %s", j.ActivateTimeout.D())
+			return fmt.Sprintf("the switch did not end within %s", j.ActivateTimeout.D()), nil
 		}
-		return fmt.Sprintf("the switch was ended by signal %s (%s)", r.Status, r.Result)
+		return fmt.Sprintf("the switch was ended by signal %s (%s)", r.Status, r.Result), nil
 	}
 	switch r.Status {
 	case "0":
-		return ""
+		return "", nil
 	case "4":
 		if activationFailed.MatchString(h.raw(j.log())) {
-			return "the activation script failed"
+			return "the activation script failed", nil
 		}
 		bad, err := h.failedAnew(ctx, j)
 		if err != nil {
-			return fmt.Sprintf("the switch says that units failed, and systemd does not say which: %v", err)
+			return fmt.Sprintf("the switch says that units failed, and systemd does not say which: %v", err), nil
 		}
 		if len(bad) == 0 {
-			return ""
+			return "", nil
 		}
-		return "units failed in the switch: " + joinMax(bad, 5)
+		return "units failed in the switch: " + joinMax(bad, 5), bad
 	case "2":
-		return "the activation script failed"
+		return "the activation script failed", nil
 	case "11":
-		return "another switch holds " + switchLock + h.switchHolderNote()
+		return "another switch holds " + switchLock + h.switchHolderNote(), nil
 	case "100":
-		return "the new system takes effect only after a reboot (init interface differs)"
+		return "the new system takes effect only after a reboot (init interface differs)", nil
 	}
-	return "switch-to-configuration test ended with status " + r.Status
+	return "switch-to-configuration test ended with status " + r.Status, nil
 }
 
 // startVerification arms timer B, enters verifying, starts the verify unit and

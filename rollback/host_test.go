@@ -3,6 +3,8 @@ package rollback
 import (
 	"testing"
 	"time"
+
+	"github.com/nixmesh/nixmesh/hostfacts"
 )
 
 const sleeper = "ExecStart=/bin/sleep infinity"
@@ -17,13 +19,13 @@ func TestHostCommit(t *testing.T) {
 	begun := time.Now()
 	h.ok(nil, "activate", run)
 	t.Logf("activate returned after %s", time.Since(begun))
-	a := h.ok(StatusRequest{Run: run, While: []Phase{PhaseArmed, PhaseActivating, PhaseVerifying}, WaitFor: 20e9}, "status", "--wait")
+	a := h.ok(StatusRequest{Run: run, While: []Phase{PhaseArmed, PhaseActivating, PhaseVerifying}, WaitFor: hostfacts.Duration(patience)}, "status", "--wait")
 	if a.Journal.Phase != PhaseVerifying || a.Journal.Verdict == nil || !a.Journal.Verdict.Good {
 		t.Fatalf("no good verdict: %+v", a.Journal)
 	}
 	t.Logf("verdict after %s: %d of %d", time.Since(begun), a.Journal.Verdict.Passed, a.Journal.Verdict.Total)
 	h.ok(nil, "commit", run)
-	a = h.ok(StatusRequest{Run: run, While: []Phase{PhaseCommitting}, WaitFor: 20e9}, "status", "--wait")
+	a = h.ok(StatusRequest{Run: run, While: []Phase{PhaseCommitting}, WaitFor: hostfacts.Duration(patience)}, "status", "--wait")
 	if a.Journal.Phase != PhaseCommitted {
 		t.Fatalf("phase %s: %s", a.Journal.Phase, a.Journal.Reason)
 	}

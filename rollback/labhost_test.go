@@ -228,8 +228,8 @@ func (h *labHost) build(tl toplevel) string {
 	h.write(d+"/system", "x86_64-linux")
 	facts := hostfacts.Facts{Schema: hostfacts.Schema, Fleet: "lab", Host: "h1", System: "x86_64-linux",
 		Nixmesh: hostfacts.Nixmesh{Version: "test", Protocol: hostfacts.Protocol, Binary: h.helper + "/bin/nixmesh"},
-		Rollout: hostfacts.Rollout{Confirm: hostfacts.Duration(6 * time.Second), Settle: hostfacts.Duration(time.Second),
-			ActivateTimeout: hostfacts.Duration(8 * time.Second), LastResort: "reboot"}}
+		Rollout: hostfacts.Rollout{Confirm: hostfacts.Duration(2 * time.Minute), Settle: hostfacts.Duration(time.Second),
+			ActivateTimeout: hostfacts.Duration(time.Minute), LastResort: "reboot"}}
 	if tl.hold {
 		facts.Rollout.LastResort = "hold"
 	}
@@ -269,7 +269,7 @@ func (h *labHost) boot() {
 	h.must(h.cmd.Start())
 	h.down = make(chan error, 1)
 	go func(c *exec.Cmd, down chan error) { down <- c.Wait() }(h.cmd, h.down)
-	h.await("boot", 30*time.Second, func() bool {
+	h.await("boot", func() bool {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", h.cmd.Process.Pid, h.cmd.Process.Pid))
 		if err != nil || len(bytes.Fields(b)) == 0 {
 			return false
@@ -295,12 +295,12 @@ func (h *labHost) power() {
 }
 
 // awaitReboot waits until the host went down by itself, and boots it again.
-func (h *labHost) awaitReboot(within time.Duration) {
+func (h *labHost) awaitReboot() {
 	h.t.Helper()
 	select {
 	case <-h.down:
-	case <-time.After(within):
-		h.t.Fatalf("the host did not reboot within %s\n%s", within, h.console())
+	case <-time.After(patience):
+		h.t.Fatalf("the host did not reboot within %s\n%s", patience, h.console())
 	}
 	h.pid = 0
 	h.boot()
@@ -343,15 +343,34 @@ func (h *labHost) remove() {
 	os.RemoveAll(h.dir)
 }
 
-func (h *labHost) await(what string, within time.Duration, ok func() bool) {
+// patience bounds every wait for a condition. How soon one comes about is no
+// claim of these tests: the machine may be busy with others.
+const patience = 90 * time.Second
+
+func (h *labHost) await(what string, ok func() bool) {
 	h.t.Helper()
-	until := time.Now().Add(within)
+	until := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(until) {
-			h.t.Fatalf("%s: not within %s\n%s", what, within, h.console())
+			h.t.Fatalf("%s: not within %s\n%s", what, patience, h.console())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// hangs waits until the switch of a toplevel with the flag hang does.
+func (h *labHost) hangs(run string) {
+	h.t.Helper()
+	h.await("the switch hangs", func() bool {
+		b, err := os.ReadFile(h.path(logFile(run)))
+		return err == nil && slices.Contains(strings.Split(string(b), "\n"), "hanging")
+	})
+}
+
+// confirmWithin has the host wait no longer for what holds, and for a commit not
+// much longer. What is to be committed gets the time of build.
+func confirmWithin(d time.Duration) func(*hostfacts.Facts) {
+	return func(f *hostfacts.Facts) { f.Rollout.Confirm = hostfacts.Duration(d) }
 }
 
 // verb calls a verb as the deployer does.
@@ -414,9 +433,9 @@ func (h *labHost) journal() *Journal {
 	return j
 }
 
-func (h *labHost) awaitPhase(within time.Duration, phases ...Phase) *Journal {
+func (h *labHost) awaitPhase(phases ...Phase) *Journal {
 	h.t.Helper()
-	h.await(fmt.Sprintf("phase %v", phases), within, func() bool { return slices.Contains(phases, h.journal().Phase) })
+	h.await(fmt.Sprintf("phase %v", phases), func() bool { return slices.Contains(phases, h.journal().Phase) })
 	return h.journal()
 }
 
@@ -458,7 +477,7 @@ func (h *labHost) noLitter() {
 		units, _ := h.in("", "sh", "-c", "ls /run/systemd/system /run/systemd/transient 2>/dev/null | grep ^nixmesh-; systemctl list-units --all --plain --no-legend 'nixmesh-*-r*' | grep -v 'not-found *inactive'; ls "+gcrootsDir+" 2>/dev/null | grep run-")
 		return units
 	}
-	until := time.Now().Add(10 * time.Second)
+	until := time.Now().Add(patience)
 	for litter() != "" {
 		if time.Now().After(until) {
 			h.t.Errorf("left behind:\n%s", litter())

@@ -62,6 +62,7 @@ func verbs() map[string]verb {
 		VerbRevert:    {parse: oneRun, ofRun: true, do: (*helper).revert},
 		VerbStatus:    {parse: statusArgs, ofRun: true, do: (*helper).status},
 		VerbLog:       {parse: logArgs, do: (*helper).showLog},
+		VerbEnvoy:     {parse: noArgs, do: (*helper).envoy},
 
 		verbSwitched:     unit((*helper).switched),
 		verbVerify:       unit((*helper).verify),

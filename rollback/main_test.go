@@ -153,5 +153,7 @@ func TestRootRefuses(t *testing.T) {
 	}
 }
 
-// raw7 is the host's one deployer key as its file has it.
-func (s *simHost) raw7() string { return s.helper().text(simOld + hostfacts.DeployersPath) }
+// raw7 is the host's one deployer key as the list of removed ones has it.
+func (s *simHost) raw7() string {
+	return hostfacts.NixKey(s.helper().text(simOld + hostfacts.DeployersPath))
+}

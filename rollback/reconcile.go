@@ -131,7 +131,7 @@ func (h *helper) reconcile(ctx context.Context, j *Journal) error {
 		}
 	}
 	if j.Phase.Terminal() {
-		return h.sweep(ctx, j, 0)
+		return errors.Join(h.settleOperators(j), h.sweep(ctx, j, 0))
 	}
 	if j.BootID != h.bootID {
 		return h.afterBoot(ctx, j)

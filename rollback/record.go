@@ -85,7 +85,11 @@ func (h *helper) checkRecord(req RecordRequest) error {
 	if h.Signature == nil {
 		return refuse(CodeSignature, "", "this program cannot check signatures")
 	}
-	if err := h.Signature(signers(facts), releaseNamespace, r.Body, r.Sig); err != nil {
+	allowed, err := h.allowed(facts)
+	if err != nil {
+		return err
+	}
+	if err := h.Signature(allowed, releaseNamespace, r.Body, r.Sig); err != nil {
 		return refuse(CodeSignature, "sign the release as an operator of this host's generation", "record %d: %w", r.Number, err)
 	}
 	return nil
@@ -98,6 +102,15 @@ func signers(f *hostfacts.Facts) []string {
 		keys = append(keys, o.Sign...)
 	}
 	return keys
+}
+
+// allowed are the signing keys that were not removed from this host.
+func (h *helper) allowed(f *hostfacts.Facts) ([]string, error) {
+	revoked, err := h.revoked()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(signers(f), func(line string) bool { return slices.Contains(revoked, hostfacts.SigningKey(line)) }), nil
 }
 
 // storedRecord is a record by its name only.
@@ -128,6 +141,18 @@ func (h *helper) stored() ([]storedRecord, error) {
 		return cmp.Or(cmp.Compare(b.number, a.number), cmp.Compare(a.hash, b.hash))
 	})
 	return all, nil
+}
+
+// kindOf is the kind of a record's release, "" where it cannot be read.
+func (h *helper) kindOf(s storedRecord) string {
+	var record struct {
+		Kind string `json:"kind"`
+	}
+	body, err := h.Files.ReadFile(recordFile(s.number, s.hash, ".json"))
+	if err != nil || json.Unmarshal(body, &record) != nil {
+		return ""
+	}
+	return record.Kind
 }
 
 // records reads the newest n records (0 = newestRecords), as they were stored.
@@ -164,15 +189,18 @@ func (h *helper) raw(name string) string {
 }
 
 // prune keeps the records, roots and logs of the newest keep releases, and the
-// roots of what runs, boots, or is being brought.
+// roots of what runs, boots, or is being brought. Releases of the mesh alone have
+// no systems; as many of them are kept beside, so that they push out none.
 func (h *helper) prune(keep int) ([]int, error) {
 	all, err := h.stored()
 	if err != nil {
 		return nil, err
 	}
 	var kept []int
+	have := map[bool]int{}
 	for _, s := range all {
-		if !slices.Contains(kept, s.number) && (keep <= 0 || len(kept) < keep) {
+		if mesh := h.kindOf(s) == releaseOfMesh; !slices.Contains(kept, s.number) && (keep <= 0 || have[mesh] < keep) {
+			have[mesh]++
 			kept = append(kept, s.number)
 		}
 		if slices.Contains(kept, s.number) {

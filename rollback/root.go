@@ -70,7 +70,14 @@ func (h *helper) openRun(ctx context.Context, run string, req RootRequest) (*Jou
 	if req.First {
 		keysOf = req.New
 	}
-	if err := h.checkSignature(ctx, req.New, h.deployers(keysOf), req.Signatures); err != nil {
+	keys, err := h.deployers(keysOf)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.checkSignature(ctx, req.New, keys, req.Signatures); err != nil {
+		return nil, err
+	}
+	if err := h.deployersAfter(req); err != nil {
 		return nil, err
 	}
 	j := &Journal{Schema: JournalSchema, Run: run, Release: req.Release, ReleaseHash: req.ReleaseHash, Test: req.Test,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
@@ -62,7 +63,12 @@ type watcher struct {
 	conn  Systemd
 	last  map[string]UnitDetail
 	bad   []string // unit files of NEW that systemd cannot load
-	asked bool
+
+	// failed are units that were seen failed, though not before the switch, and
+	// never active since. One that another wants is started with each of its
+	// restarts, so a single look may find it busy.
+	failed []string
+	asked  bool
 }
 
 func (w *watcher) close() {
@@ -111,7 +117,7 @@ func (w *watcher) units(ctx context.Context, s *sample) error {
 		names = append(names, u.Name)
 	}
 	for _, u := range list {
-		if _, ok := wanted[u.Name]; !ok && !ofRun(u.Name, w.j.Run) && (isService(u.Name) || u.failed()) {
+		if _, ok := wanted[u.Name]; !ok && !ofRun(u.Name, w.j.Run) && !ofCheck(u.Name) && (isService(u.Name) || u.failed()) {
 			names = append(names, u.Name)
 		}
 	}
@@ -122,6 +128,7 @@ func (w *watcher) units(ctx context.Context, s *sample) error {
 	now := make(map[string]UnitDetail, len(details))
 	for _, d := range details {
 		now[d.Name] = d
+		w.noteFailed(d)
 		if u, ok := wanted[d.Name]; ok {
 			w.judgeWanted(s, u, d)
 		} else {
@@ -176,6 +183,16 @@ func (w *watcher) judgeOther(s *sample, d UnitDetail) {
 		return
 	}
 	s.add(c)
+}
+
+// noteFailed keeps failed: out of it is what runs, or ended well, since.
+func (w *watcher) noteFailed(d UnitDetail) {
+	switch known := slices.Contains(w.failed, d.Name); {
+	case d.failed() && !known && !w.h.brokenBefore(w.j, d):
+		w.failed = append(w.failed, d.Name)
+	case d.Active == "active" && known:
+		w.failed = slices.DeleteFunc(w.failed, func(u string) bool { return u == d.Name })
+	}
 }
 
 // stable compares a unit with the sample before: a crash loop shows other

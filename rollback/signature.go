@@ -40,15 +40,14 @@ func parseNixKeys(text string) []nixKey {
 
 // deployers are the nix keys that may bring a toplevel to this host: those of
 // a generation, minus the ones that this host remembers as removed.
-func (h *helper) deployers(toplevel string) []nixKey {
-	var keys []nixKey
-	revoked := strings.Fields(h.text(revokedFile))
-	for _, k := range parseNixKeys(h.text(toplevel + hostfacts.DeployersPath)) {
-		if !slices.Contains(revoked, k.text) {
-			keys = append(keys, k)
-		}
+func (h *helper) deployers(toplevel string) ([]nixKey, error) {
+	revoked, err := h.revoked()
+	if err != nil {
+		return nil, err
 	}
-	return keys
+	return slices.DeleteFunc(parseNixKeys(h.text(toplevel+hostfacts.DeployersPath)), func(k nixKey) bool {
+		return slices.Contains(revoked, hostfacts.NixKey(k.text))
+	}), nil
 }
 
 // checkSignature demands a deployer's signature over Nix's fingerprint of a

@@ -12,8 +12,13 @@ import (
 // TestHostTimers lets the pieces that would end a run die, so that only the
 // dead-man timers are left. Each case waits for one, so they run side by side.
 func TestHostTimers(t *testing.T) {
-	// A long settle, so that the verify process is there to be killed.
-	settle := func(f *hostfacts.Facts) { f.Rollout.Settle = hostfacts.Duration(3 * time.Second) }
+	// The verify process cannot end before it is killed, however busy the machine is.
+	long := func(f *hostfacts.Facts) {
+		f.Rollout.Confirm, f.Rollout.Settle = hostfacts.Duration(12*time.Second), hostfacts.Duration(11*time.Second)
+	}
+	both := func(one, other func(*hostfacts.Facts)) func(*hostfacts.Facts) {
+		return func(f *hostfacts.Facts) { one(f); other(f) }
+	}
 	cases := []struct {
 		name   string
 		flags  []string
@@ -23,19 +28,22 @@ func TestHostTimers(t *testing.T) {
 		{"nobody commits", nil, "nobody committed", nil},
 		{"new system breaks sshd", nil, "nobody committed", nil},
 		{"switch and switched are killed", []string{"hang"}, "did not end in time", func(h *labHost, run string) {
-			h.awaitPhase(5*time.Second, PhaseActivating)
-			time.Sleep(500 * time.Millisecond)
+			h.hangs(run)
 			h.in("", "systemctl", "kill", "-s", "KILL", unitName(kindActivate, run))
 		}},
 		{"verify is killed", nil, "verification did not end", func(h *labHost, run string) {
-			h.awaitPhase(10*time.Second, PhaseVerifying)
-			h.await("verify is killed", 5*time.Second, func() bool {
-				_, code := h.in("", "systemctl", "kill", "-s", "KILL", unitName(kindVerify, run))
-				return code == 0
+			h.awaitPhase(PhaseVerifying)
+			// A unit that waits to be started can be killed, too, and then starts.
+			h.await("verify runs", func() bool {
+				pid, _ := h.in("", "systemctl", "show", "-P", "MainPID", unitName(kindVerify, run))
+				return pid != "" && pid != "0"
 			})
+			if _, code := h.in("", "systemctl", "kill", "-s", "KILL", unitName(kindVerify, run)); code != 0 {
+				h.t.Errorf("kill of verify: status %d", code)
+			}
 		}},
 		{"switch reloads and reexecutes systemd", []string{"reloads"}, "nobody committed", func(h *labHost, run string) {
-			h.verdict(15 * time.Second)
+			h.verdict()
 			// Timer B falls due while systemd is busy with reloads.
 			time.Sleep(time.Until(time.Now().Add(seconds(h.journal().Deadline)-bootClock{}.Boot())) - 2*time.Second)
 			for range 20 {
@@ -55,9 +63,16 @@ func TestHostTimers(t *testing.T) {
 			h := newLabHost(t)
 			web := map[string]string{"web.service": sleeper, "ssh.service": sshd}
 			old := h.build(toplevel{name: "1", units: web})
-			next := toplevel{name: "2", flags: c.flags, want: []string{"web.service"}, edit: settle,
+			next := toplevel{name: "2", flags: c.flags, want: []string{"web.service"}, edit: confirmWithin(10 * time.Second),
 				units: map[string]string{"web.service": sleeper, "ssh.service": sshd}}
-			if c.name == "new system breaks sshd" {
+			switch c.name {
+			case "verify is killed":
+				next.edit = long
+			case "switch and switched are killed": // before the limit ends it
+				next.edit = both(activateWithin(25*time.Second), confirmWithin(time.Second))
+			case "helper dies before it starts the switch":
+				next.edit = both(activateWithin(8*time.Second), confirmWithin(6*time.Second))
+			case "new system breaks sshd":
 				next.units["ssh.service"] = sleeper
 			}
 			newTop := h.build(next)
@@ -67,7 +82,7 @@ func TestHostTimers(t *testing.T) {
 			if c.during != nil {
 				c.during(h, run)
 			}
-			j := h.awaitPhase(60*time.Second, PhaseRolledBack, PhaseFailed, PhaseCommitted, PhaseNeedsOperator)
+			j := h.awaitPhase(PhaseRolledBack, PhaseFailed, PhaseCommitted, PhaseNeedsOperator)
 			t.Logf("%s after %s: %s", j.Phase, time.Since(begun).Round(100*time.Millisecond), j.Reason)
 			if j.Phase != PhaseRolledBack {
 				t.Errorf("ended %s: %s", j.Phase, j.Reason)
@@ -104,13 +119,13 @@ func TestHostLastResort(t *testing.T) {
 			h.bootFirst(old)
 			h.switchTo(next)
 			if !hold {
-				h.awaitReboot(30 * time.Second)
-				j := h.awaitPhase(10*time.Second, PhaseRolledBack)
+				h.awaitReboot()
+				j := h.awaitPhase(PhaseRolledBack)
 				t.Logf("%s: %s", j.Phase, j.Reason)
 				h.ended(old)
 				return
 			}
-			j := h.awaitPhase(30*time.Second, PhaseNeedsOperator)
+			j := h.awaitPhase(PhaseNeedsOperator)
 			t.Logf("%s: %s", j.Phase, j.Reason)
 			h.noLitter()
 			if h.boots() != old {
@@ -140,37 +155,35 @@ func TestHostPowerCut(t *testing.T) {
 	}{
 		{"rooted", toplevel{}, func(h *labHost, next string) { h.open(next) }, PhaseFailed, false},
 		{"activating", toplevel{flags: []string{"hang"}}, func(h *labHost, next string) {
-			h.switchTo(next)
-			h.awaitPhase(5*time.Second, PhaseActivating)
-			time.Sleep(500 * time.Millisecond)
+			h.hangs(h.switchTo(next))
 		}, PhaseRolledBack, false},
 		{"verifying", toplevel{}, func(h *labHost, next string) {
 			h.switchTo(next)
-			h.verdict(10 * time.Second)
+			h.verdict()
 		}, PhaseRolledBack, false},
 		{"committing, loader still old", toplevel{flags: []string{"hang-boot"}}, func(h *labHost, next string) {
 			run := h.switchTo(next)
-			h.verdict(10 * time.Second)
+			h.verdict()
 			h.ok(nil, "commit", run)
-			h.await("profile set", 5*time.Second, func() bool { return h.journal().Commit.Profile })
+			h.await("profile set", func() bool { return h.journal().Commit.Profile })
 		}, PhaseRolledBack, false},
 		{"committing, loader already new", toplevel{}, func(h *labHost, next string) {
 			run := h.switchTo(next)
-			h.verdict(10 * time.Second)
+			h.verdict()
 			h.write("var/hang-boot-late", "")
 			h.ok(nil, "commit", run)
-			h.await("loader set", 5*time.Second, func() bool { return h.boots() == next })
+			h.await("loader set", func() bool { return h.boots() == next })
 			h.must(os.Remove(h.path("var/hang-boot-late")))
 		}, PhaseCommitted, true},
 		{"rolling back", toplevel{flags: []string{"fail-activate"}}, func(h *labHost, next string) {
 			h.switchTo(next)
-			h.awaitPhase(10*time.Second, PhaseRollingBack, PhaseRolledBack)
+			h.awaitPhase(PhaseRollingBack, PhaseRolledBack)
 		}, PhaseRolledBack, false},
 		{"undoing", toplevel{flags: []string{"fail-boot"}}, func(h *labHost, next string) {
 			run := h.switchTo(next)
-			h.verdict(10 * time.Second)
+			h.verdict()
 			h.ok(nil, "commit", run)
-			h.awaitPhase(10*time.Second, PhaseRollingBack, PhaseRolledBack)
+			h.awaitPhase(PhaseRollingBack, PhaseRolledBack)
 		}, PhaseRolledBack, false},
 	}
 	for _, c := range cases {
@@ -185,7 +198,7 @@ func TestHostPowerCut(t *testing.T) {
 			was := h.journal()
 			h.power()
 			h.boot()
-			j := h.awaitPhase(30*time.Second, PhaseRolledBack, PhaseFailed, PhaseCommitted, PhaseNeedsOperator)
+			j := h.awaitPhase(PhaseRolledBack, PhaseFailed, PhaseCommitted, PhaseNeedsOperator)
 			t.Logf("cut in %s, ended %s: %s", was.Phase, j.Phase, j.Reason)
 			if j.Phase != c.end {
 				t.Errorf("ended %s, want %s", j.Phase, c.end)

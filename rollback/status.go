@@ -83,7 +83,13 @@ func (h *helper) answerStatus(ctx context.Context, req StatusRequest) error {
 	if f, err := h.facts(a.Current); err == nil {
 		a.Host, a.Fleet, units = f.Host, f.Fleet, f.Units
 	}
-	if err := h.withSystemd(ctx, func(s Systemd) error { return a.ask(ctx, s, units) }); err != nil {
+	if err := h.withSystemd(ctx, func(s Systemd) error {
+		err := a.ask(ctx, s, units)
+		if err == nil {
+			a.Envoy, err = h.envoyState(ctx, s)
+		}
+		return err
+	}); err != nil {
 		h.note("%v", err) // the journal is still worth showing
 	}
 	return h.answer(a)

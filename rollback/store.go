@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 	"time"
+
+	"github.com/nixmesh/nixmesh/hostfacts"
 )
 
 // Where a host keeps what the protocol knows. Names below /var survive
@@ -15,7 +17,7 @@ const (
 	journalFile  = stateDir + "/journal.json"
 	logDir       = stateDir + "/log"
 	releasesDir  = stateDir + "/releases"
-	revokedFile  = stateDir + "/operators.revoked"
+	revokedFile  = hostfacts.RevokedPath
 	runDir       = "/run/nixmesh"
 	shadowFile   = runDir + "/journal.json" // newer than the journal's, while the disk takes no writes
 	journalLock  = runDir + "/journal.lock"

@@ -46,6 +46,9 @@ func (h *helper) finish(ctx context.Context, run string, from []Phase, to Phase,
 	if err := h.writeOutcome(j); err != nil {
 		h.note("outcome of run %s is in the journal only: %v", run, err)
 	}
+	if err := h.settleOperators(j); err != nil {
+		h.note("the next verb removes operators: %v", err)
+	}
 	if !exists(h.Files, unitDir+"/"+unitName(kindClose, run)) {
 		return j, h.sweep(ctx, j, 0)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/nixmesh/nixmesh/hostfacts"
 )
 
 // The services of a run; their unit is nixmesh-KIND-RUN.service.
@@ -45,9 +47,15 @@ const (
 func unitName(kind, run string) string  { return "nixmesh-" + kind + "-" + run + ".service" }
 func timerName(kind, run string) string { return "nixmesh-" + kind + "-" + run + ".timer" }
 
-// ofRun says whether a unit belongs to the run; verification ignores those.
+// ofRun says whether a unit belongs to the run; verification passes those over.
 func ofRun(unit, run string) bool {
 	return strings.HasPrefix(unit, "nixmesh-") && (strings.HasSuffix(unit, "-"+run+".service") || strings.HasSuffix(unit, "-"+run+".timer"))
+}
+
+// ofCheck says whether a unit runs a check once; what became of it is known to
+// who asked, and is no state of the host.
+func ofCheck(unit string) bool {
+	return strings.HasPrefix(unit, hostfacts.CheckUnitPrefix) && isService(unit)
 }
 
 func isService(unit string) bool { return strings.HasSuffix(unit, ".service") }

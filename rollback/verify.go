@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,8 +14,13 @@ import (
 // samplePeriod is how often verification looks.
 const samplePeriod = 500 * time.Millisecond
 
-// unitLogLines is how much of a failing unit's journal a verdict carries.
-const unitLogLines = 20
+// How much of the journal a verdict carries: of the unit that it names, and of
+// each of the first few that failed beside it.
+const (
+	unitLogLines  = 20
+	otherLogLines = 8
+	otherLogUnits = 3
+)
 
 func progressFile(run string) string { return runDir + "/progress-" + run + ".json" }
 
@@ -59,18 +65,25 @@ func (h *helper) watch(ctx context.Context, j *Journal) (*Verdict, error) {
 	deadline := began + j.Confirm.D()
 
 	ctx, cancel := context.WithCancel(ctx)
-	checks := newCheckLoop(h, facts.Checks)
+	checks := newCheckLoop(h, append(facts.Gates(), facts.Checks...))
 	var wg sync.WaitGroup
 	checks.start(ctx, &wg)
 	defer func() { cancel(); wg.Wait() }()
 
 	w := &watcher{h: h, j: j, facts: facts}
 	defer w.close()
+	envoy := h.envoyFits(ctx, j, facts)
 	heldSince := time.Duration(-1)
 	for {
 		now := h.Clock.Boot()
 		sample := w.sample(ctx)
 		sample.add(checks.conditions()...)
+		if envoy != nil {
+			sample.add(*envoy)
+			if !envoy.ok {
+				sample.hopeless = envoy
+			}
+		}
 		if !sample.holds() {
 			heldSince = -1
 		} else if heldSince < 0 {
@@ -88,11 +101,11 @@ func (h *helper) watch(ctx context.Context, j *Journal) (*Verdict, error) {
 			}
 			heldSince = -1
 		case sample.hopeless != nil:
-			return h.badVerdict(ctx, sample, *sample.hopeless, ""), nil
+			return h.badVerdict(ctx, sample, *sample.hopeless, "", w.failed), nil
 		}
 		if now >= deadline {
 			worst := sample.worst()
-			return h.badVerdict(ctx, sample, worst, fmt.Sprintf(" (not verified within %s)", j.Confirm.D())), nil
+			return h.badVerdict(ctx, sample, worst, fmt.Sprintf(" (not verified within %s)", j.Confirm.D()), w.failed), nil
 		}
 		if err := h.Clock.Sleep(ctx, samplePeriod); err != nil {
 			return nil, err
@@ -110,21 +123,41 @@ func (j *Journal) entered(p Phase) float64 {
 	return 0
 }
 
-// badVerdict says which condition failed, with the unit's last lines.
-func (h *helper) badVerdict(ctx context.Context, s *sample, c condition, suffix string) *Verdict {
-	v := s.verdict(false, c.answer+suffix)
-	v.Unit, v.Service = c.unit, c.service
-	if c.unit != "" {
-		v.Log = h.unitLog(ctx, c.unit)
+// badVerdict says which condition failed, with the unit's last lines, and what
+// else was seen failed in NEW.
+func (h *helper) badVerdict(ctx context.Context, s *sample, c condition, suffix string, failed []string) *Verdict {
+	others := slices.DeleteFunc(slices.Clone(failed), func(u string) bool { return u == c.unit })
+	answer := c.answer
+	if len(others) > 0 {
+		answer += ", and failed: " + joinMax(others, otherLogUnits)
 	}
+	v := s.verdict(false, answer+suffix)
+	v.Unit, v.Service = c.unit, c.service
+	v.Log = h.failureLog(ctx, c.unit, others)
 	return v
 }
 
+// failureLog is the last lines of the unit that a verdict names, "" for none,
+// after those of others that failed: what it lacks may be what they were to do,
+// and only they say why they could not.
+func (h *helper) failureLog(ctx context.Context, unit string, others []string) []string {
+	var log []string
+	for _, o := range others[:min(len(others), otherLogUnits)] {
+		for _, l := range h.unitLog(ctx, o, otherLogLines) {
+			log = append(log, o+": "+l)
+		}
+	}
+	if unit != "" {
+		log = append(log, h.unitLog(ctx, unit, unitLogLines)...)
+	}
+	return log
+}
+
 // unitLog is the unit's last lines in the system's journal.
-func (h *helper) unitLog(ctx context.Context, unit string) []string {
+func (h *helper) unitLog(ctx context.Context, unit string, lines int) []string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := h.runTool(ctx, nil, "journalctl", "--no-pager", "--quiet", "--output=cat", fmt.Sprintf("--lines=%d", unitLogLines), "--unit="+unit)
+	out, err := h.runTool(ctx, nil, "journalctl", "--no-pager", "--quiet", "--output=cat", fmt.Sprintf("--lines=%d", lines), "--unit="+unit)
 	if err != nil || out == "" {
 		return nil
 	}

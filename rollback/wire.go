@@ -22,6 +22,7 @@ const (
 	VerbRevert    = "revert"    // revert RUN: RevertRequest -> StatusAnswer
 	VerbStatus    = "status"    // status [--wait]: StatusRequest -> StatusAnswer
 	VerbLog       = "log"       // log RUN [--follow]: the run's log as text
+	VerbEnvoy     = "envoy"     // EnvoyRequest -> EnvoyAnswer: restarts an Envoy that is not the running system's
 )
 
 // Refusal is the answer of a verb that did not do what was asked.
@@ -202,6 +203,7 @@ type StatusAnswer struct {
 	Journal  *JournalView `json:"journal,omitempty"`
 	Records  []Record     `json:"records,omitempty"`
 	Units    []UnitState  `json:"units,omitempty"` // units of host.json now
+	Envoy    *EnvoyState  `json:"envoy,omitempty"` // that runs, nil where none does
 	State    string       `json:"state"`           // systemd: running, degraded, …
 	Load     string       `json:"load"`
 	MemUsed  float64      `json:"mem_used"` // share, 0 to 1
@@ -213,6 +215,29 @@ type UnitState struct {
 	Service string `json:"service"`
 	Active  string `json:"active"`
 	Sub     string `json:"sub"`
+}
+
+// EnvoyState is the Envoy that runs on a host, whichever the running system names.
+type EnvoyState struct {
+	Binary    string `json:"binary"`          // as its command line has it
+	Bootstrap string `json:"bootstrap"`       // the file that it started with
+	Version   string `json:"version"`         // "" = its path does not say
+	Stale     bool   `json:"stale,omitempty"` // the running system names another binary or file
+	Wanted    string `json:"wanted"`          // version that the running system names
+}
+
+// EnvoyRequest asks for a restart, or only whether the running system's Envoy would
+// start: what is asked before callers are sent elsewhere for it.
+type EnvoyRequest struct {
+	Check bool `json:"check,omitempty"`
+}
+
+// EnvoyAnswer is the Envoy before and after. Both are the same where the one that
+// ran is the running system's.
+type EnvoyAnswer struct {
+	Was  *EnvoyState `json:"was,omitempty"`
+	Runs *EnvoyState `json:"runs,omitempty"`
+	Took float64     `json:"took"` // seconds that the restart took, 0 = there was none
 }
 
 // JournalView is the part of the journal that answers carry.
@@ -239,13 +264,14 @@ type PhaseTime struct {
 	At    float64 `json:"at"`
 }
 
-// Verdict is the end of the host's own verification.
+// Verdict is the end of the host's own verification, or of a switch in which
+// units failed.
 type Verdict struct {
 	Good    bool     `json:"good"`
 	Reason  string   `json:"reason,omitempty"` // "api@v2: GET /healthz 503 for 90 s (18 of 18 checks)"
 	Unit    string   `json:"unit,omitempty"`
 	Service string   `json:"service,omitempty"`
-	Log     []string `json:"log,omitempty"` // the unit's last 20 lines
+	Log     []string `json:"log,omitempty"` // the last 8 lines of each of at most 3 other units that failed, "UNIT: " before them, and the unit's last 20
 	Passed  int      `json:"passed"`        // conditions that held at the end
 	Total   int      `json:"total"`
 }

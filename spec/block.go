@@ -9,6 +9,7 @@ import (
 // reported and is left out.
 type block struct {
 	kind    string
+	schema  *blockSchema
 	label   string // "" without
 	title   string // of the outermost block: `service "web"`
 	path    string // "service.web.check[0]"; names what was written, see Loaded.Written
@@ -21,12 +22,13 @@ type block struct {
 
 // attr is an argument with its value not yet evaluated.
 type attr struct {
-	name    string
-	key     hcl.Range // the name
-	expr    hclsyntax.Expression
-	title   string // of the outermost block
-	path    string // of its block
-	example string
+	name   string
+	key    hcl.Range // the name
+	schema argSchema
+	expr   hclsyntax.Expression
+	title  string // of the outermost block
+	path   string // of its block
+	bad    bool   // its value was refused: readers gave the default instead
 }
 
 func (b *block) has(name string) bool { return b.attrs[name] != nil }
@@ -45,6 +47,16 @@ func (b *block) all(kind string) []*block {
 	return found
 }
 
+// named is the block of a kind with a label, nil without.
+func (b *block) named(kind, label string) *block {
+	for _, c := range b.blocks {
+		if c.kind == kind && c.label == label {
+			return c
+		}
+	}
+	return nil
+}
+
 // one is the block of a kind, or an empty one that gives every default.
 func (b *block) one(kind string) *block {
 	for _, c := range b.blocks {
@@ -52,7 +64,7 @@ func (b *block) one(kind string) *block {
 			return c
 		}
 	}
-	return &block{kind: kind, title: b.title, path: b.path + "." + kind, header: b.header, name: b.name}
+	return &block{kind: kind, schema: b.schema.blocks[kind], title: b.title, path: b.path + "." + kind, header: b.header, name: b.name}
 }
 
 func (b *block) place() Place {

@@ -176,63 +176,6 @@ func (s *splitter) operator(c byte) *commandError {
 	return s.refuse(s.at, n, fmt.Sprintf("%q is shell syntax, and no shell is run.", s.text[s.at:s.at+n]))
 }
 
-// givenVariables are the names that every command may use. ports are added for
-// the service's listens.
-func givenVariables(s *Service) []string {
-	names := []string{"STATE_DIRECTORY", "CACHE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY", "NIXMESH_HOST", "NIXMESH_SERVICE"}
-	if len(s.Listens) > 0 {
-		names = append(names, "PORT")
-	}
-	for _, l := range s.Listens {
-		if l.Name != "" {
-			names = append(names, "PORT_"+variableOf(l.Name))
-		}
-	}
-	return names
-}
-
-// command reads a command line. unsure mutes unknown names: something that gives
-// names was refused already.
-func (d *decoder) command(b *block, name string, s *Service, unsure bool) *Command {
-	it, ok := d.item(b, name)
-	if !ok {
-		return nil
-	}
-	text, ok := d.asText(it)
-	if !ok {
-		return nil
-	}
-	words, bad := splitCommand(text)
-	if bad == nil {
-		bad = firstWord(words[0])
-	}
-	if bad != nil {
-		d.add(problem{code: bad.code, rng: d.part(it, bad.from, bad.to), block: b.title, detail: bad.detail, hint: bad.hint})
-		return nil
-	}
-	given := givenVariables(s)
-	for key := range s.Env {
-		given = append(given, key)
-	}
-	c := &Command{Place: it.a.place()}
-	for _, word := range words {
-		parts := []Part{}
-		for _, p := range word {
-			if p.Var != "" && !unsure && !slices.Contains(given, p.Var) {
-				hint := didYouMean(p.Var, given, "the names are")
-				if (p.Var == "PORT" || strings.HasPrefix(p.Var, "PORT_")) && len(s.Listens) == 0 {
-					hint = `add listen "http" {}, which gives $PORT`
-				}
-				d.add(problem{code: "NM0303", rng: d.part(it, p.from, p.to), block: b.title,
-					detail: fmt.Sprintf("$%s is not a name that this command gets.", p.Var), hint: hint})
-			}
-			parts = append(parts, p.Part)
-		}
-		c.Words = append(c.Words, parts)
-	}
-	return c
-}
-
 // firstWord holds the rules for the program: a path, of the package or absolute.
 func firstWord(word []piece) *commandError {
 	if len(word) != 1 || word[0].Var != "" {

@@ -14,19 +14,20 @@ import (
 const attributePath = `[A-Za-z_][A-Za-z0-9_'-]*(\.[A-Za-z_][A-Za-z0-9_'-]*)*`
 
 func (d *decoder) host(f *Fleet, b *block) *Host {
-	d.required(b, hostSchema())
+	d.required(b)
 	h := &Host{
 		Name:    b.label,
 		Place:   b.place(),
 		Address: d.address(b),
 		Tags:    d.tags(b),
-		Zone:    d.matching(b, "zone", "", `^[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)?$`, "ZONE or REGION/ZONE, in lower case", `zone = "eu/rack1"`),
+		Zone:    d.matching(b, "zone", "", `^[a-z0-9][a-z0-9-]{0,62}(/[a-z0-9][a-z0-9-]{0,62})?$`, "ZONE or REGION/ZONE, in lower case, each of at most 63 characters", `zone = "eu/rack1"`),
 		System:  d.matching(b, "system", "x86_64-linux", `^[a-z0-9_]+-linux$`, "a Linux system of Nix", `system = "aarch64-linux"`),
 		Config:  d.config(f, b),
 		Imports: d.imports(f, b),
 		BuildOn: d.buildOn(b),
 		SSH:     d.ssh(b.one("ssh"), f.SSH),
 	}
+	d.hostsUnsure = d.hostsUnsure || d.unsure(b, "tags")
 	h.Nixos, h.NixosPlace = d.nixos(b)
 	if it, ok := d.item(b, "ssh_host_key"); ok {
 		if text, ok := d.asText(it); ok {
@@ -39,7 +40,7 @@ func (d *decoder) host(f *Fleet, b *block) *Host {
 // buildOn refuses "target" while nothing builds there: building here instead
 // would be another thing than what was written.
 func (d *decoder) buildOn(b *block) string {
-	on := d.choice(b, "build_on", "local", "local", "target")
+	on := d.choice(b, "build_on")
 	if on != "target" {
 		return on
 	}
@@ -51,7 +52,9 @@ func (d *decoder) buildOn(b *block) string {
 
 func (d *decoder) hostKey(it item, text string) string {
 	key, err := sshKey(text, "ssh-ed25519")
-	if err != nil {
+	if err != nil && isPrivateKey(text) {
+		d.privateKey(it)
+	} else if err != nil {
 		detail := err.Error()
 		d.add(problem{code: "NM0503", rng: it.rng, block: it.a.title, detail: strings.ToUpper(detail[:1]) + detail[1:] + ".",
 			hint: "paste /etc/ssh/ssh_host_ed25519_key.pub of the host"})
@@ -72,6 +75,11 @@ func (d *decoder) address(b *block) string {
 	if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
 		d.add(problem{code: "NM0501", rng: it.rng, block: b.title, detail: fmt.Sprintf("%q is not the address of one host.", text),
 			hint: `write an IPv4 or IPv6 address without port or range, for example "10.0.0.21"`})
+		return ""
+	}
+	if ip.Unmap().IsLoopback() {
+		d.add(problem{code: "NM0501", rng: it.rng, block: b.title, detail: fmt.Sprintf("At %q every host reaches itself only.", text),
+			hint: "write the address by which the other hosts and SSH reach it"})
 		return ""
 	}
 	return ip.Unmap().String()
@@ -106,14 +114,18 @@ func (d *decoder) checkAddresses(top *block) {
 func (d *decoder) tags(b *block) []string {
 	texts, entries := d.texts(b, "tags")
 	var tags []string
+	seen := map[string]bool{}
 	for i, tag := range texts {
 		if !isName(tag) {
+			entries[i].a.bad = true // so that selectors may mean it
 			d.add(problem{code: "NM0106", rng: entries[i].rng, block: b.title, detail: fmt.Sprintf("%q is not a tag.", tag), hint: nameRule})
+			continue
 		}
-		if slices.Contains(tags, tag) {
+		if seen[tag] {
 			d.add(problem{code: "NM0107", rng: entries[i].rng, block: b.title, detail: fmt.Sprintf("The tag %q stands here twice.", tag), hint: "keep one"})
 			continue
 		}
+		seen[tag] = true
 		tags = append(tags, tag)
 	}
 	return tags
@@ -148,7 +160,19 @@ func (d *decoder) knownInput(f *Fleet, it item, input string) bool {
 	if _, ok := f.Inputs[input]; ok {
 		return true
 	}
+	if d.fleet == nil || d.unsure(d.fleet, "inputs") {
+		return false
+	}
 	hint := fmt.Sprintf("add to inputs: %s = \"github:OWNER/REPO\"", input)
+	if len(f.Inputs) == 0 {
+		hint = fmt.Sprintf("add to the fleet: inputs = { %s = \"github:OWNER/REPO\" }", input)
+	}
+	if strings.ContainsAny(input, ":/.") { // a flake itself
+		text, name := it.value.AsString(), inputName(input)
+		d.add(problem{code: "NM0206", rng: it.rng, block: it.a.title, detail: fmt.Sprintf("Before the # stands the name of an input, and %q is a flake.", input),
+			hint: fmt.Sprintf("add to the fleet: inputs = { %s = %q }, and write %q here", name, input, name+strings.TrimPrefix(text, input))})
+		return false
+	}
 	if n := nearest(input, slices.Collect(maps.Keys(f.Inputs))); n != "" {
 		hint = fmt.Sprintf("did you mean %q? Else %s", n, hint)
 	}
@@ -160,80 +184,12 @@ func (d *decoder) knownInput(f *Fleet, it item, input string) bool {
 	return false
 }
 
-func (d *decoder) imports(f *Fleet, b *block) []Import {
-	var imports []Import
-	for _, it := range d.items(b, "imports") {
-		text, ok := d.asText(it)
-		if !ok {
-			continue
-		}
-		i := Import{Place: it.a.place()}
-		i.Place.Line = it.rng.Start.Line
-		if input, attr, isFlake := strings.Cut(text, "#"); isFlake {
-			if !regexp.MustCompile(`^` + attributePath + `$`).MatchString(attr) {
-				d.wrong(it, fmt.Sprintf("%q is not INPUT#nixosModules.NAME.", text), `imports = ["disko#nixosModules.disko"]`)
-				continue
-			}
-			if !d.knownInput(f, it, input) {
-				continue
-			}
-			i.Input, i.Attr = input, attr
-		} else if i.Path, ok = d.file(it); !ok {
-			continue
-		}
-		imports = append(imports, i)
+// inputName is a name for a flake: the last word of its reference.
+func inputName(flake string) string {
+	flake, _, _ = strings.Cut(flake, "?")
+	words := strings.FieldsFunc(strings.ToLower(flake), func(r rune) bool { return r == '/' || r == ':' || r == '.' })
+	if len(words) == 0 || !isName(words[len(words)-1]) {
+		return "other"
 	}
-	return imports
-}
-
-// nixos reads the free-form options.
-func (d *decoder) nixos(b *block) (map[string]any, Place) {
-	it, ok := d.item(b, "nixos")
-	if !ok {
-		return nil, Place{}
-	}
-	if t := it.value.Type(); !t.IsObjectType() && !t.IsMapType() {
-		d.wrong(it, fmt.Sprintf("\"nixos\" is a map from options to values, this is %s.", typeName(it.value)), `nixos = { "services.openssh" = { enable = true } }`)
-		return nil, Place{}
-	}
-	tree, _ := plain(it.value).(map[string]any)
-	for key, rng := range keyRanges(it.a.expr) {
-		if key == "" || slices.Contains(strings.Split(key, "."), "") {
-			d.wrong(item{value: it.value, rng: rng, a: it.a}, fmt.Sprintf("%q is not the path of an option.", key), `nixos = { "services.openssh.enable" = true }`)
-		}
-	}
-	return tree, it.a.place()
-}
-
-// plain turns a value into the tree that fleet.go describes.
-func plain(v cty.Value) any {
-	t := v.Type()
-	switch {
-	case v.IsNull():
-		return nil
-	case t == cty.String:
-		return v.AsString()
-	case t == cty.Bool:
-		return v.True()
-	case t == cty.Number:
-		if n, exact := v.AsBigFloat().Int64(); exact == 0 {
-			return n
-		}
-		n, _ := v.AsBigFloat().Float64()
-		return n
-	case t.IsObjectType(), t.IsMapType():
-		m := map[string]any{}
-		for key, inner := range v.AsValueMap() {
-			m[key] = plain(inner)
-		}
-		return m
-	case t.IsTupleType(), t.IsListType(), t.IsSetType():
-		list := []any{}
-		for _, inner := range v.AsValueSlice() {
-			list = append(list, plain(inner))
-		}
-		return list
-	default:
-		return nil
-	}
+	return words[len(words)-1]
 }

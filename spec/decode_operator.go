@@ -6,7 +6,7 @@ import (
 )
 
 func (d *decoder) operator(b *block) *Operator {
-	d.required(b, operatorSchema())
+	d.required(b)
 	o := &Operator{Name: b.label, Place: b.place()}
 	o.SSH = d.loginKeys(b, "ssh")
 	o.Sign = o.SSH
@@ -15,6 +15,13 @@ func (d *decoder) operator(b *block) *Operator {
 	}
 	o.NixKey = d.key(b, "nix_key", nixKeyError)
 	o.Age = d.key(b, "age", ageError)
+	o.CA = d.boolean(b, "ca")
+	o.Access, _ = d.texts(b, "access")
+	if o.CA && !b.meant("age") {
+		d.add(problem{code: "NM0605", rng: b.attrs["ca"].key, block: b.title,
+			detail: "The CA's root is an age file, which an SSH agent cannot open: it needs a recipient.",
+			hint:   `add age = "age1…": age-keygen makes a key, age-keygen -y prints its recipient`})
+	}
 	return o
 }
 
@@ -29,8 +36,8 @@ func (d *decoder) loginKeys(b *block, name string) []string {
 		}
 		keys = append(keys, strings.TrimSpace(texts[i]))
 	}
-	if it, ok := d.item(b, name); ok && it.value.CanIterateElements() && it.value.LengthInt() == 0 {
-		d.badKey(it, fmt.Errorf("%q holds no key", name))
+	if d.emptyList(b, name) {
+		d.add(problem{code: "NM0602", rng: b.attrs[name].expr.Range(), block: b.title, detail: fmt.Sprintf("%q holds no key.", name), hint: "paste the line of ~/.ssh/id_ed25519.pub"})
 	}
 	return keys
 }
@@ -52,6 +59,10 @@ func (d *decoder) key(b *block, name string, wrong func(string) error) string {
 }
 
 func (d *decoder) badKey(it item, err error) {
+	if isPrivateKey(it.value.AsString()) {
+		d.privateKey(it)
+		return
+	}
 	hints := map[string]string{
 		"ssh":     "paste the line of ~/.ssh/id_ed25519.pub",
 		"sign":    "paste the line of ~/.ssh/id_ed25519.pub",
@@ -87,15 +98,14 @@ func (d *decoder) checkOperators(f *Fleet, top, fleet *block) {
 	if written {
 		return
 	}
-	rng := fleet.header
-	detail := "No operator has a nix_key, so nobody can deploy."
-	if len(blocks) == 0 {
-		detail = "There is no operator."
-	} else {
-		rng = blocks[0].header
+	p := problem{code: "NM0601", rng: fleet.header, block: fleet.title, detail: "There is no operator.",
+		hint: `add operator "NAME" { … } with ssh = ["ssh-ed25519 …"] and nix_key = "NAME-1:BASE64"`}
+	if len(blocks) > 0 {
+		name := blocks[0].label
+		p.rng, p.block, p.detail = blocks[0].header, blocks[0].title, "No operator has a nix_key, so nobody can deploy."
+		p.hint = fmt.Sprintf("add nix_key = \"%s-1:BASE64\" to operator %q: nix key generate-secret --key-name %s-1 > nix.key, then nix key convert-secret-to-public < nix.key", name, name, name)
 	}
-	d.add(problem{code: "NM0601", rng: rng, block: fleet.title, detail: detail,
-		hint: `add operator "NAME" { … } with ssh = ["ssh-ed25519 …"] and nix_key = "NAME-1:BASE64"`})
+	d.add(p)
 }
 
 // ownedKey is a key by which an operator is told from others.

@@ -1,225 +1,83 @@
 package spec
 
 import (
-	"errors"
-	"fmt"
-	"maps"
-	"math"
-	"net/netip"
-	"regexp"
 	"slices"
-	"strings"
-	"time"
-
-	"github.com/nixmesh/nixmesh/selector"
-	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 )
 
+// service decodes a service with its versions, and holds the rules that need
+// nothing else. Rules over several blocks follow when all are decoded: see fleetOf.
 func (d *decoder) service(f *Fleet, b *block) *Service {
-	d.required(b, serviceSchema())
+	d.required(b)
 	s := &Service{Name: b.label, Place: b.place(), On: d.on(f, b)}
-	s.Package = d.pkg(f, b)
-	if a := b.attrs["package"]; a != nil {
-		s.PackagePlace = a.place()
-	}
-	s.Unit = d.matching(b, "unit", "", `^[A-Za-z0-9:_.@\\-]+\.service$`, "the name of a service's unit", `unit = "postgresql.service"`)
-	s.User = d.matching(b, "user", "", `^[a-z_][a-z0-9_-]{0,30}$`, "a user's name", `user = "postgres"`)
-	d.env(s, b)
+	d.program(f, s, b)
+	d.lifecycle(s, b)
+	s.Env, s.EnvPlace = d.env(b)
+	s.Secrets = d.secrets(b)
+	s.SecretEnv, _ = d.texts(b, "secret_env")
 	s.Imports = d.imports(f, b)
 	s.Nixos, s.NixosPlace = d.nixos(b)
-	harden := "default"
-	if b.meant("unit") {
-		harden = "off"
-	}
-	s.Harden = d.choice(b, "harden", harden, "strict", "default", "off")
 	d.listens(s, b)
-	unsure := b.refused["secrets"] || b.refused["secret_env"] || b.refused["env"] || b.refused["listen"]
-	s.Exec = d.command(b, "exec", s, unsure)
-	for _, c := range b.all("check") {
-		s.Checks = append(s.Checks, d.check(f, s, b, c, unsure))
+	for _, v := range b.all("version") {
+		s.Versions = append(s.Versions, d.serviceVersion(f, s, v))
 	}
-	s.Limits = d.limits(b.one("limits"))
-	s.Rollout = d.serviceRollout(b.one("rollout"))
+	d.split(s, b)
+	s.Sticky = d.matching(b, "sticky", "", cookieName, "a cookie's name", "")
+	names := d.commands(s, b)
+	for _, c := range b.all("check") {
+		s.Checks = append(s.Checks, d.check(f, s, b, c, names))
+	}
+	d.canary(s, b)
+	d.upstreams(s, b)
+	d.allows(s, b)
+	d.routes(s, b)
+	s.Limits = d.limits(b.one("limits"), runsUnits(b))
+	s.Rollout = d.serviceRollout(b.one("rollout"), runsUnits(b))
 	d.checkService(s, b)
 	return s
 }
 
-// on resolves the selectors (NM0205).
-func (d *decoder) on(f *Fleet, b *block) []string {
-	texts, entries := d.texts(b, "on")
-	if it, ok := d.item(b, "on"); ok && len(texts) == 0 {
-		if it.value.CanIterateElements() && it.value.LengthInt() == 0 {
-			d.add(problem{code: "NM0205", rng: it.rng, block: b.title, detail: "The list names no host.", hint: `for example on = ["@app"], or ["*"] for all`})
-		}
-		return nil
+// cookieName is a token of RFC 9110, which RFC 6265 asks of a cookie's name.
+const cookieName = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+
+// program decodes what runs, as whom, and in which sandbox.
+func (d *decoder) program(f *Fleet, s *Service, b *block) {
+	s.Package = d.pkg(f, b)
+	if a := b.attrs["package"]; a != nil {
+		s.PackagePlace = a.place()
 	}
-	if len(texts) == 0 {
-		return nil
+	s.Unit = d.unit(b)
+	s.User = d.matching(b, "user", "", `^[a-z_][a-z0-9_-]{0,30}$`, "a user's name", `user = "postgres"`)
+	harden, egress := "default", "declared"
+	if runsUnits(b) {
+		harden, egress = "off", "open"
 	}
-	hosts, whole := selectable(f), true
+	s.Harden = d.choiceOr(b, "harden", harden)
+	s.Egress = d.choiceOr(b, "egress", egress)
+	s.JIT = d.boolean(b, "jit")
+	s.MTLS = d.choice(b, "mtls")
+}
+
+func (d *decoder) unit(b *block) string {
+	return d.matching(b, "unit", "", `^[A-Za-z0-9:_.@\\-]+\.service$`, "the name of a service's unit", `unit = "postgresql.service"`)
+}
+
+// runsUnits says whether a service, or one of its versions, was meant to be a
+// unit that something else defines.
+func runsUnits(b *block) bool {
+	return b.meant("unit") || slices.ContainsFunc(b.all("version"), func(v *block) bool { return v.meant("unit") })
+}
+
+// lifecycle decodes when and how often the service is started.
+func (d *decoder) lifecycle(s *Service, b *block) {
+	s.Restart = d.choice(b, "restart")
+	s.Instances = d.whole(b, "instances")
+	s.Schedule = d.schedule(b)
+	texts, entries := d.texts(b, "start_after")
 	for i, text := range texts {
-		if !d.selects(entries[i], hosts, text) {
-			whole = false
+		a := After{Place: entries[i].place(), Service: text}
+		if isTarget(text) {
+			a.Service, a.Target = "", text
 		}
-	}
-	if !whole {
-		return nil
-	}
-	s, err := selector.Parse(texts...)
-	if err != nil {
-		return nil
-	}
-	names, err := s.Select(hosts)
-	if err != nil {
-		d.noMatch(item{rng: b.attrs["on"].expr.Range(), a: b.attrs["on"]}, err)
-	}
-	return names
-}
-
-// selects checks one entry by itself, for its own range.
-func (d *decoder) selects(it item, hosts []selector.Host, text string) bool {
-	s, err := selector.Parse(strings.TrimPrefix(strings.TrimSpace(text), "!"))
-	if strings.Contains(text, ",") {
-		s, err = selector.Parse(text)
-	}
-	if err == nil {
-		_, err = s.Select(hosts)
-	}
-	if err != nil {
-		d.noMatch(it, err)
-	}
-	return err == nil
-}
-
-func (d *decoder) noMatch(it item, err error) {
-	if d.hostsUnsure {
-		return
-	}
-	p := problem{code: "NM0205", rng: it.rng, block: it.a.title}
-	var none *selector.NoMatchError
-	var syntax *selector.SyntaxError
-	switch {
-	case errors.As(err, &none):
-		p.detail, p.hint = fmt.Sprintf("%q matches no host.", none.Term), none.Known()
-		known := slices.Clone(none.Hosts)
-		for _, tag := range none.Tags {
-			known = append(known, "@"+tag)
-		}
-		if n := nearest(none.Term, known); n != "" && !strings.Contains(none.Term, ",") {
-			p.hint = fmt.Sprintf("did you mean %q? %s", n, none.Known())
-		}
-	case errors.As(err, &syntax):
-		p.detail, p.hint = fmt.Sprintf("%q is not a selector: %s.", syntax.Term, syntax.Reason), `selectors are "app1", "edge-*", "@app", "!app2"`
-	default:
-		p.detail = err.Error()
-	}
-	d.add(p)
-}
-
-func selectable(f *Fleet) []selector.Host {
-	hosts := make([]selector.Host, len(f.Hosts))
-	for i, h := range f.Hosts {
-		hosts[i] = selector.Host{Name: h.Name, Tags: h.Tags}
-	}
-	return hosts
-}
-
-// pkg reads "ATTR" or "INPUT#ATTR".
-func (d *decoder) pkg(f *Fleet, b *block) *Package {
-	it, ok := d.item(b, "package")
-	if !ok {
-		return nil
-	}
-	text, ok := d.asText(it)
-	if !ok {
-		return nil
-	}
-	p := &Package{Attr: text}
-	if input, attr, isFlake := strings.Cut(text, "#"); isFlake {
-		p.Input, p.Attr = input, attr
-	}
-	if !regexp.MustCompile(`^` + attributePath + `$`).MatchString(p.Attr) {
-		d.wrong(it, fmt.Sprintf("%q is not ATTR or INPUT#ATTR.", text), `package = "shop-web"`)
-		return nil
-	}
-	if strings.Contains(text, "#") && !d.knownInput(f, it, p.Input) {
-		return nil
-	}
-	return p
-}
-
-func (d *decoder) env(s *Service, b *block) {
-	members := d.members(b, "env")
-	if a := b.attrs["env"]; a != nil {
-		s.EnvPlace = a.place()
-	}
-	s.Env = map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		it := members[name]
-		if !isVariable(name) {
-			d.add(problem{code: "NM0313", rng: it.rng, block: b.title, detail: fmt.Sprintf("%q is not the name of a variable.", name),
-				hint: "letters, digits and _, and no digit at the start"})
-			continue
-		}
-		if !it.value.IsNull() && it.value.Type().IsPrimitiveType() {
-			if v, err := convert.Convert(it.value, cty.String); err == nil {
-				it.value = v
-			}
-		}
-		if text, ok := d.asText(it); ok {
-			s.Env[name] = text
-		}
-	}
-}
-
-func (d *decoder) listens(s *Service, b *block) {
-	protocols := []string{"http", "http2", "grpc", "tcp", "redis"}
-	for _, l := range b.all("listen") {
-		listen := &Listen{Place: l.place(), Protocol: l.label, Port: d.whole(l, "port", 0, 1, 65535)}
-		if !slices.Contains(protocols, l.label) {
-			p := problem{code: "NM0316", rng: l.name, block: l.title, detail: fmt.Sprintf("%q is not a protocol.", l.label),
-				hint: didYouMean(l.label, protocols, "the protocols are")}
-			if l.label == "udp" {
-				p.detail, p.hint = "UDP is not carried: nothing in the mesh would protect it.", "the protocols are http, http2, grpc, tcp, redis"
-			}
-			d.add(p)
-		}
-		listen.Name = d.matching(l, "name", "", `^[a-z][a-z0-9-]{0,30}$`, "a name", `name = "admin"`)
-		listen.Address = "127.0.0.1"
-		if it, ok := d.item(l, "address"); ok {
-			if text, ok := d.asText(it); ok {
-				if ip, err := netip.ParseAddr(text); err != nil || ip.Zone() != "" {
-					d.wrong(it, fmt.Sprintf("%q is not an IP address.", text), `address = "127.0.0.1"`)
-				} else {
-					listen.Address = ip.String()
-				}
-			}
-		}
-		s.Listens = append(s.Listens, listen)
-	}
-}
-
-func (d *decoder) limits(b *block) Limits {
-	l := Limits{
-		Place:  b.place(),
-		Memory: d.size(b, "memory"),
-		Tasks:  d.whole(b, "tasks", 0, 1, math.MaxInt32),
-		Files:  d.whole(b, "files", 65536, 1, 1<<30),
-	}
-	if it, ok := d.item(b, "cpu"); ok {
-		l.CPU, _ = d.asPercent(it, 100*4096)
-	}
-	return l
-}
-
-func (d *decoder) serviceRollout(b *block) ServiceRollout {
-	return ServiceRollout{
-		Place:      b.place(),
-		Confirm:    d.duration(b, "confirm", 0, time.Second),
-		Settle:     d.duration(b, "settle", 0, 0),
-		MinHealthy: d.whole(b, "min_healthy", -1, 0, math.MaxInt32),
-		Drain:      d.duration(b, "drain", 30*time.Second, 0),
-		Stop:       d.duration(b, "stop", 30*time.Second, 0),
+		s.StartAfter = append(s.StartAfter, a)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -44,6 +45,8 @@ type Diagnostic struct {
 	Block    string // the enclosing block: `service "web"`
 	Start    Pos
 	End      Pos
+
+	secret bool // the lines in the file are not to be shown
 }
 
 func (d Diagnostic) String() string {
@@ -115,25 +118,57 @@ type problem struct {
 	block  string
 	detail string
 	hint   string
+	secret bool // a key stands there that nobody else may see
 }
 
 // sink gathers what one run finds.
 type sink struct {
-	found Diagnostics
+	found     Diagnostics
+	told      [2]int                 // by severity, those that were dropped included
+	words     int                    // read so far, see maxWords
+	mentioned map[string]bool        // "var.X" and "local.X" of all expressions
+	escaped   map[string][]hcl.Range // by file: templates in texts with escapes of JSON, in order
+	codes     map[string]codeInfo    // made when the first is told
 }
 
-func (s *sink) add(p problem) {
-	about := codes()[p.code]
+func newSink() *sink {
+	return &sink{mentioned: map[string]bool{}, escaped: map[string][]hcl.Range{}}
+}
+
+// maxProblems bounds what one run tells of errors, and of warnings: whoever has
+// more mends the first of them, and a large file of mistakes would have a hint for
+// each.
+const maxProblems = 1000
+
+// maxHint bounds a hint that lists names, in bytes.
+const maxHint = 2000
+
+// full says that no error will be told any more, so that none need be looked for.
+func (s *sink) full() bool { return s.told[SeverityError] >= maxProblems }
+
+func (s *sink) add(p problem) { s.tell(p, s.info(p.code).severity) }
+
+func (s *sink) warn(p problem) { s.tell(p, SeverityWarning) }
+
+func (s *sink) info(code string) codeInfo {
+	if s.codes == nil {
+		s.codes = codes()
+	}
+	return s.codes[code]
+}
+
+func (s *sink) tell(p problem, severity Severity) {
+	if s.told[severity]++; s.told[severity] > maxProblems {
+		return
+	}
+	if len(p.hint) > maxHint {
+		p.hint = strings.ToValidUTF8(p.hint[:maxHint], "") + " …"
+	}
 	s.found = append(s.found, Diagnostic{
-		Code: p.code, Severity: about.severity, Summary: about.summary,
+		Code: p.code, Severity: severity, Summary: s.info(p.code).summary,
 		Detail: p.detail, Hint: p.hint, Block: p.block,
-		File: p.rng.Filename, Start: position(p.rng.Start), End: position(p.rng.End),
+		File: p.rng.Filename, Start: position(p.rng.Start), End: position(p.rng.End), secret: p.secret,
 	})
-}
-
-func (s *sink) warn(p problem) {
-	s.add(p)
-	s.found[len(s.found)-1].Severity = SeverityWarning
 }
 
 func position(p hcl.Pos) Pos { return Pos{Line: p.Line, Column: p.Column, Byte: p.Byte} }

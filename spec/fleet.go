@@ -15,12 +15,22 @@ type Fleet struct {
 	Constraint   string // fleet.nixmesh, "" = any
 	Domain       string
 	KeepReleases int
-	SSH          SSH
-	Rollout      Rollout
-	Operators    []*Operator
-	Hosts        []*Host    // sorted by name
-	Services     []*Service // sorted by name
-	LabOverrides []string   // one line for each override of lab.hcl that acts, "" outside the lab
+	// Authorization is "declared" (an upstream is the permission) or "explicit"
+	// (an allow is needed, too).
+	Authorization string
+	SSH           SSH
+	Rollout       Rollout
+	CA            CA
+	Telemetry     Telemetry
+	Operators     []*Operator // sorted by name
+	Hosts         []*Host     // sorted by name
+	Services      []*Service  // sorted by name
+	Gateways      []*Gateway  // sorted by name
+	Externals     []*External // sorted by name
+	Variables     map[string]any
+	LabOverrides  []string          // one line for each override of lab.hcl that acts, "" outside the lab
+	LabSecrets    map[string]string // in the lab: age file -> clear text that it stands for there
+	Lab           bool              // read with lab.hcl
 }
 
 // Place is where something stands in the HCL.
@@ -52,6 +62,30 @@ type Rollout struct {
 	OnFail          string // "stop", "revert-wave", "revert-release"
 	MaxFailed       int
 	LastResort      string // "reboot", "hold"
+	Gate            Gate
+}
+
+// Gate is how much worse than its baseline a wave's traffic may be.
+type Gate struct {
+	Window      time.Duration
+	MinRequests int
+	Errors      float64 // percentage points above the baseline
+	P99         float64 // percent above the baseline
+}
+
+// CA are the lifetimes of the certificates, and which root is the fleet's.
+type CA struct {
+	LeafTTL         time.Duration
+	IntermediateTTL time.Duration
+	Root            string // its fingerprint in nixmesh.lock, "" before ca init and in the lab
+}
+
+// Telemetry is what the mesh tells of its calls.
+type Telemetry struct {
+	AccessLog   string   // "off", "errors", "all"
+	OTLP        string   // host:port, "" = no traces
+	Sample      float64  // percent of the requests that are traced
+	MetricsFrom []string // ranges that may scrape the agents; empty = the Unix socket only
 }
 
 // Operator is a person (or a CI) who may act on the fleet.
@@ -62,6 +96,8 @@ type Operator struct {
 	Sign   []string // authorized_keys lines, SSH unless given
 	NixKey string   // NAME:BASE64, "" = cannot deploy
 	Age    string
+	CA     bool     // may open the CA's root
+	Access []string // services that the operator may reach
 }
 
 // Host is one machine.
@@ -89,28 +125,6 @@ type Import struct {
 	Place Place
 }
 
-// Service is a thing that runs on some hosts.
-type Service struct {
-	Name         string
-	Place        Place
-	On           []string // host names, resolved and sorted
-	Package      *Package // nil with Unit
-	PackagePlace Place
-	Unit         string // "postgresql.service"
-	Exec         *Command
-	Env          map[string]string
-	EnvPlace     Place
-	User         string // with Unit only
-	Harden       string // "strict", "default", "off"
-	Nixos        map[string]any
-	NixosPlace   Place
-	Imports      []Import
-	Listens      []*Listen
-	Checks       []*Check
-	Limits       Limits
-	Rollout      ServiceRollout
-}
-
 // Package is an attribute of a package set.
 type Package struct {
 	Input string // "" = the fleet's nixpkgs
@@ -128,50 +142,6 @@ type Command struct {
 type Part struct {
 	Text string
 	Var  string
-}
-
-// Listen is a port that a service offers.
-type Listen struct {
-	Place    Place
-	Protocol string // http http2 grpc tcp redis
-	Name     string
-	Port     int // 0 = allocated: see Lock
-	Address  string
-}
-
-// Check is one health check of a service.
-type Check struct {
-	Place   Place
-	Kind    string // http tcp grpc exec
-	HTTP    string // path
-	GRPC    string // health service name, may be empty
-	Exec    *Command
-	Package *Package
-	Listen  string // name of a listen, "" = first
-	Every   time.Duration
-	Timeout time.Duration
-	Rise    int
-	Fall    int
-	After   time.Duration
-}
-
-// Limits bound what a service may take of its host. Zero = unset.
-type Limits struct {
-	Place  Place
-	Memory int64   // bytes
-	CPU    float64 // percent of one core: 150 = one and a half
-	Tasks  int
-	Files  int // default 65536
-}
-
-// ServiceRollout are a service's own times. Zero = the fleet's.
-type ServiceRollout struct {
-	Place      Place
-	Confirm    time.Duration
-	Settle     time.Duration
-	MinHealthy int // -1 = all but one
-	Drain      time.Duration
-	Stop       time.Duration
 }
 
 // Value: free-form attributes (`nixos`) are trees of nil, bool, string, int64,

@@ -17,11 +17,14 @@ import (
 // Format gives a file its canonical form. A file that does not parse comes back
 // as it was, with the diagnostics.
 func Format(name string, src []byte) ([]byte, Diagnostics) {
-	s := &sink{}
+	s := newSink()
+	if isJSON(name) {
+		return src, nil // made by a generator, in its form
+	}
 	if !s.readable(name, src) {
 		return src, s.found
 	}
-	if body := s.parse(name, src); body == nil {
+	if body := s.parse(name, src, grammar()); body == nil {
 		return src, s.found
 	}
 	text := bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))

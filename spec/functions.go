@@ -25,18 +25,18 @@ func functions(dir string) map[string]function.Function {
 		"coalesce":   stdlib.CoalesceFunc,
 		"concat":     stdlib.ConcatFunc,
 		"contains":   stdlib.ContainsFunc,
-		"distinct":   stdlib.DistinctFunc,
+		"distinct":   foreseen(stdlib.DistinctFunc, distinctWeight),
 		"flatten":    stdlib.FlattenFunc,
-		"format":     stdlib.FormatFunc,
-		"join":       stdlib.JoinFunc,
+		"format":     foreseen(stdlib.FormatFunc, formatWeight),
+		"join":       foreseen(stdlib.JoinFunc, joinWeight),
 		"jsonencode": stdlib.JSONEncodeFunc,
 		"keys":       stdlib.KeysFunc,
 		"length":     stdlib.LengthFunc,
 		"lower":      stdlib.LowerFunc,
 		"merge":      stdlib.MergeFunc,
-		"replace":    stdlib.ReplaceFunc,
+		"replace":    foreseen(stdlib.ReplaceFunc, replaceWeight),
 		"sort":       stdlib.SortFunc,
-		"split":      stdlib.SplitFunc,
+		"split":      foreseen(stdlib.SplitFunc, splitWeight),
 		"trimspace":  stdlib.TrimSpaceFunc,
 		"upper":      stdlib.UpperFunc,
 		"values":     stdlib.ValuesFunc,
@@ -64,7 +64,7 @@ func fileFunction(dir string, answer func([]byte) (string, error)) function.Func
 			rel := args[0].AsString()
 			real, err := insideDir(dir, rel)
 			if err != nil {
-				return cty.NilVal, function.NewArgError(0, pathProblem(dir, rel, err))
+				return cty.NilVal, &fileError{rel, err}
 			}
 			info, err := os.Stat(real)
 			if err != nil || !info.Mode().IsRegular() || info.Size() > maxFileSize {

@@ -32,9 +32,9 @@ func FuzzCheck(f *testing.F) {
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
 		run := func() (*Fleet, Diagnostics) {
-			s := &sink{}
+			s := newSink()
 			files := map[string][]byte{rootFile: []byte(base), "in.hcl": text}
-			fleet := check(s, dir, files, []string{rootFile, "in.hcl"}, Options{Version: "0.1.0"}, map[string]bool{})
+			fleet, _ := check(s, dir, files, []string{rootFile, "in.hcl"}, Options{Version: "0.1.0"}, map[string]bool{})
 			s.found.sort()
 			return fleet, s.found
 		}
@@ -67,7 +67,7 @@ func FuzzCheck(f *testing.F) {
 
 // FuzzLock reads any bytes; what it takes, it writes back without loss.
 func FuzzLock(f *testing.F) {
-	f.Add([]byte(lockHeader + "\ngone port old 20003\nhostkey app1 " + testKey + "\nport web:admin 20002\nuid nm-web 30000\n"))
+	f.Add([]byte(lockHeader + "\ngone port old 20003\nhostkey app1 " + testKey + "\nport web:admin 20002\nuid nm-web 32000\n"))
 	if text, err := os.ReadFile("../hosts/shop/" + LockFile); err == nil {
 		f.Add(text)
 	}

@@ -1,196 +1,139 @@
 package spec
 
-// blockSchema says what a block accepts. Words of the language that come with a
-// later release are in the same table, so that they are told from typos.
+// The language is told once, in this table: what a block accepts, how a value is
+// written, its default and its bounds. Files are held against it, the decoder
+// takes types, defaults and bounds from it, and the reference page and the JSON
+// schema are printed from it.
+
+// blockSchema says what a block accepts.
 type blockSchema struct {
+	kind   string // "service"; "" = a file
 	label  string // what the label is: "NAME"; "" = no label
-	args   map[string]argSchema
-	blocks map[string]*blockSchema
-	many   bool // may be repeated, even with the same label
-	later  bool
+	doc    string // one or two sentences for the reference
+	many   bool   // may be repeated, even with the same label
+	open   bool   // any argument: locals
+	list   []argSchema
+	inner  []*blockSchema
+	args   map[string]argSchema    // of list, by name
+	blocks map[string]*blockSchema // of inner, by kind
 }
 
 // argSchema says how an argument stands in its block.
 type argSchema struct {
+	name     string
+	typ      argType
+	doc      string
+	words    []string // of a choice
 	required bool
-	later    bool
+	fallback string // the default as HCL writes it, "" = unset
+	absent   string // in words, what holds where there is no fixed default
+	least    float64
+	most     float64
 	example  string // a correct line for hints
 }
 
-func later(args map[string]argSchema, words ...string) map[string]argSchema {
-	for _, w := range words {
-		args[w] = argSchema{later: true}
-	}
-	return args
+// argType is how a value is written, in the words of the reference.
+type argType string
+
+// The types. Readers of read.go refuse an argument of another type than theirs,
+// so the table cannot say one thing and the decoder do another.
+const (
+	typeText      argType = "text"
+	typeChoice    argType = "choice"
+	typeFile      argType = "file"
+	typeWords     argType = "words" // a command line
+	typePackage   argType = "pkg"
+	typeDuration  argType = "dur"
+	typeSize      argType = "size"
+	typePercent   argType = "pct"
+	typeCount     argType = "int or pct"
+	typeRate      argType = "rate"
+	typeInt       argType = "int"
+	typeBool      argType = "bool"
+	typeType      argType = "type" // of a variable
+	typeAny       argType = "any"
+	typeTexts     argType = "[text]"
+	typeFiles     argType = "[file]"
+	typeImports   argType = "[file or INPUT#nixosModules.X]"
+	typeSelectors argType = "[sel]"
+	typeCommands  argType = "[words]"
+	typePaths     argType = "[path]"
+	typePercents  argType = "[pct]"
+	typeTextMap   argType = "{text}"
+	typeSecrets   argType = "{file or {path}}"
+	typeShares    argType = "{pct}"
+	typeMatch     argType = "match"
+	typeOptions   argType = "{any}"
+)
+
+// arg begins an argument of the table; the methods below complete it.
+func arg(name string, typ argType, doc string) argSchema {
+	return argSchema{name: name, typ: typ, doc: doc}
 }
 
-func laterBlock(label string) *blockSchema {
-	return &blockSchema{label: label, many: true, later: true}
+// oneOf is an argument that takes one of a few words.
+func oneOf(name, doc string, words ...string) argSchema {
+	return argSchema{name: name, typ: typeChoice, doc: doc, words: words}
 }
+
+func (a argSchema) need(example string) argSchema { a.required = true; return a.eg(example) }
+
+// eg gives an example of the value; the line is made of it.
+func (a argSchema) eg(value string) argSchema { a.example = a.name + " = " + value; return a }
+
+// or gives the default as HCL writes it, which is the example, too.
+func (a argSchema) or(value string) argSchema {
+	a.fallback = value
+	if a.example == "" {
+		return a.eg(value)
+	}
+	return a
+}
+
+// unset says what holds when the argument is left out.
+func (a argSchema) unset(words string) argSchema { a.absent = words; return a }
+
+// within bounds a number; times are in seconds.
+func (a argSchema) within(least, most float64) argSchema {
+	a.least, a.most = least, most
+	return a
+}
+
+// of builds a block's schema; inner blocks follow by holds.
+func of(kind, label, doc string, args ...argSchema) *blockSchema {
+	s := &blockSchema{kind: kind, label: label, doc: doc, list: args, args: map[string]argSchema{}, blocks: map[string]*blockSchema{}}
+	for _, a := range args {
+		s.args[a.name] = a
+	}
+	return s
+}
+
+func (s *blockSchema) holds(inner ...*blockSchema) *blockSchema {
+	s.inner = append(s.inner, inner...)
+	for _, b := range inner {
+		s.blocks[b.kind] = b
+	}
+	return s
+}
+
+func (s *blockSchema) repeated() *blockSchema { s.many = true; return s }
 
 // grammar is the language: the blocks of a file.
 func grammar() *blockSchema {
-	return &blockSchema{blocks: map[string]*blockSchema{
-		"fleet":    fleetSchema(),
-		"operator": operatorSchema(),
-		"host":     hostSchema(),
-		"service":  serviceSchema(),
-		"gateway":  laterBlock("NAME"),
-		"external": laterBlock("NAME"),
-		"variable": laterBlock("NAME"),
-		"locals":   laterBlock(""),
-	}}
-}
-
-func sshSchema() *blockSchema {
-	return &blockSchema{args: map[string]argSchema{
-		"user": {example: `user = "deploy"`},
-		"port": {example: `port = 22`},
-		"key":  {example: `key = "~/.ssh/id_ed25519"`},
-		"jump": {example: `jump = "anna@bastion.example:22"`},
-	}}
-}
-
-func fleetSchema() *blockSchema {
-	return &blockSchema{
-		label: "NAME",
-		many:  true, // NM0003 has its own words
-		args: later(map[string]argSchema{
-			"nixpkgs":       {required: true, example: `nixpkgs = "github:NixOS/nixpkgs/nixos-26.05"`},
-			"inputs":        {example: `inputs = { shop = "github:acme/shop" }`},
-			"overlays":      {example: `overlays = ["./packages.nix"]`},
-			"nixmesh":       {example: `nixmesh = "0.x"`},
-			"domain":        {example: `domain = "mesh"`},
-			"keep_releases": {example: `keep_releases = 5`},
-		}, "authorization"),
-		blocks: map[string]*blockSchema{
-			"ssh": sshSchema(),
-			"rollout": {
-				args: map[string]argSchema{
-					"order":            {example: `order = ["@db", "@app", "*"]`},
-					"parallel":         {example: `parallel = 4`},
-					"confirm":          {example: `confirm = "90s"`},
-					"settle":           {example: `settle = "3s"`},
-					"activate_timeout": {example: `activate_timeout = "10m"`},
-					"soak":             {example: `soak = "0s"`},
-					"on_fail":          {example: `on_fail = "stop"`},
-					"max_failed":       {example: `max_failed = 0`},
-					"last_resort":      {example: `last_resort = "reboot"`},
-				},
-				blocks: map[string]*blockSchema{"gate": laterBlock("")},
-			},
-			"ca":        laterBlock(""),
-			"telemetry": laterBlock(""),
-		},
-	}
-}
-
-func operatorSchema() *blockSchema {
-	return &blockSchema{label: "NAME", many: true, args: later(map[string]argSchema{
-		"ssh":     {required: true, example: `ssh = ["ssh-ed25519 AAAA… anna"]`},
-		"sign":    {example: `sign = ["ssh-ed25519 AAAA… anna"]`},
-		"nix_key": {example: `nix_key = "anna-1:BASE64"`},
-		"age":     {example: `age = "age1…"`},
-	}, "ca", "access")}
-}
-
-func hostSchema() *blockSchema {
-	return &blockSchema{
-		label: "NAME",
-		many:  true,
-		args: map[string]argSchema{
-			"address":      {required: true, example: `address = "10.0.0.21"`},
-			"tags":         {example: `tags = ["app"]`},
-			"zone":         {example: `zone = "eu/rack1"`},
-			"ssh_host_key": {example: `ssh_host_key = "ssh-ed25519 AAAA…"`},
-			"system":       {example: `system = "x86_64-linux"`},
-			"config":       {example: `config = "infra#nixosConfigurations.edge1"`},
-			"imports":      {example: `imports = ["./hosts/app1.nix"]`},
-			"nixos":        {example: `nixos = { "services.openssh" = { enable = true } }`},
-			"build_on":     {example: `build_on = "local"`},
-		},
-		blocks: map[string]*blockSchema{"ssh": sshSchema()},
-	}
-}
-
-func serviceSchema() *blockSchema {
-	return &blockSchema{
-		label: "NAME",
-		many:  true,
-		args: later(map[string]argSchema{
-			"on":      {required: true, example: `on = ["@app"]`},
-			"package": {example: `package = "shop-web"`},
-			"unit":    {example: `unit = "postgresql.service"`},
-			"exec":    {example: `exec = "bin/web --listen 127.0.0.1:$PORT"`},
-			"env":     {example: `env = { LOG_LEVEL = "info" }`},
-			"user":    {example: `user = "postgres"`},
-			"harden":  {example: `harden = "strict"`},
-			"nixos":   {example: `nixos = { "services.redis" = { enable = true } }`},
-			"imports": {example: `imports = ["./services/web.nix"]`},
-		}, "before_start", "schedule", "start_after", "restart", "instances", "secrets", "secret_env",
-			"jit", "egress", "mtls", "split", "sticky"),
-		blocks: map[string]*blockSchema{
-			"listen": {label: "PROTOCOL", many: true, args: map[string]argSchema{
-				"port":    {example: `port = 5432`},
-				"name":    {example: `name = "admin"`},
-				"address": {example: `address = "127.0.0.1"`},
-			}},
-			"check": {many: true, args: map[string]argSchema{
-				"http":    {example: `http = "/healthz"`},
-				"tcp":     {example: `tcp = true`},
-				"grpc":    {example: `grpc = ""`},
-				"exec":    {example: `exec = "bin/ping"`},
-				"package": {example: `package = "postgresql"`},
-				"listen":  {example: `listen = "admin"`},
-				"every":   {example: `every = "5s"`},
-				"timeout": {example: `timeout = "3s"`},
-				"rise":    {example: `rise = 2`},
-				"fall":    {example: `fall = 3`},
-				"after":   {example: `after = "0s"`},
-			}},
-			"limits": {args: later(map[string]argSchema{
-				"memory": {example: `memory = "512MiB"`},
-				"cpu":    {example: `cpu = "150%"`},
-				"tasks":  {example: `tasks = 512`},
-				"files":  {example: `files = 65536`},
-			}, "connections")},
-			"rollout": {args: map[string]argSchema{
-				"confirm":     {example: `confirm = "90s"`},
-				"settle":      {example: `settle = "3s"`},
-				"min_healthy": {example: `min_healthy = 1`},
-				"drain":       {example: `drain = "30s"`},
-				"stop":        {example: `stop = "30s"`},
-			}},
-			"version":  laterBlock("NAME"),
-			"canary":   laterBlock(""),
-			"upstream": laterBlock("NAME"),
-			"allow":    laterBlock("CALLER"),
-			"route":    laterBlock("PATH"),
-			"limit":    laterBlock(""),
-		},
-	}
-}
-
-// labSchema is the one block of lab.hcl. Blocks in it override the spec's by name.
-func labSchema() *blockSchema {
-	fleet, host, service := fleetSchema(), hostSchema(), serviceSchema()
-	for _, over := range []*blockSchema{host, service} {
-		for name, arg := range over.args {
-			arg.required = false
-			over.args[name] = arg
-		}
-	}
-	return &blockSchema{
-		args: later(map[string]argSchema{
-			"nixpkgs":  {example: `nixpkgs = "path:../nixpkgs"`},
-			"inputs":   fleet.args["inputs"],
-			"overlays": fleet.args["overlays"],
-		}, "secrets"),
-		blocks: map[string]*blockSchema{
-			"host":     host,
-			"service":  service,
-			"gateway":  laterBlock("NAME"),
-			"external": laterBlock("NAME"),
-		},
-	}
+	locals := of("locals", "", "Values with names, used as `local.NAME`. A name is defined once in the fleet; values may use each other, unless they go in a circle.").repeated()
+	locals.open = true
+	return of("", "", "").holds(
+		fleetSchema(),
+		operatorSchema(),
+		hostSchema(),
+		serviceSchema(),
+		gatewaySchema(),
+		externalSchema(),
+		of("variable", "NAME", "A value that is given from outside: `--var NAME=VALUE` over `*.vars.hcl` over the default. Used as `var.NAME`.",
+			arg("type", typeType, "`string`, `number`, `bool`, `list(string)` or `map(string)`, without quotes.").or("string"),
+			arg("default", typeAny, "The value unless another is given.").unset("required").eg(`"info"`),
+			arg("description", typeText, "What it is for.").eg(`"log level of all services"`),
+		).repeated(),
+		locals,
+	)
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -8,33 +9,42 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestFullSampleHoldsTheGrammar keeps valid_full.txtar complete: each argument
-// of the schema table stands in it, and is read by the decoder.
-func TestFullSampleHoldsTheGrammar(t *testing.T) {
-	archive, err := txtar.ParseFile("testdata/check/valid_full.txtar")
+// TestFullSamplesHoldTheGrammar keeps the valid_*.txtar samples complete: each
+// argument of the schema table stands in one of them, and is read by the decoder.
+func TestFullSamplesHoldTheGrammar(t *testing.T) {
+	samples, err := filepath.Glob("testdata/check/valid*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, _ := unpack(t, archive)
-	l := Load(dir, Options{Version: "0.4.0"})
 	read := map[string]bool{} // without labels and numbers: "service.check.every"
-	for path := range l.written {
-		read[regexp.MustCompile(`^(host|service|operator)\.[^.]+|\[\d+\]`).ReplaceAllString(path, "$1")] = true
+	labels := regexp.MustCompile(`^(host|service|operator|gateway|external|variable)\.[^.]+|\[\d+\]`)
+	inner := regexp.MustCompile(`\.(version|upstream|auth)\.[^.]+`)
+	for _, sample := range samples {
+		archive, err := txtar.ParseFile(sample)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, _ := unpack(t, archive)
+		l := Load(dir, Options{Version: "0.4.0"})
+		for path := range l.written {
+			read[inner.ReplaceAllString(labels.ReplaceAllString(path, "$1"), ".$1")] = true
+		}
 	}
 	var walk func(path string, s *blockSchema)
 	walk = func(path string, s *blockSchema) {
-		for name, arg := range s.args {
-			if !arg.later && !read[path+name] {
-				t.Errorf("%s%s is not in the sample, or not read", path, name)
+		for _, a := range s.list {
+			if !read[path+a.name] {
+				t.Errorf("%s%s is not in a sample, or not read", path, a.name)
 			}
-			if !arg.later && arg.example == "" {
-				t.Errorf("%s%s has no example", path, name)
+			if a.example == "" {
+				t.Errorf("%s%s has no example", path, a.name)
+			}
+			if a.doc == "" {
+				t.Errorf("%s%s has no words for the reference", path, a.name)
 			}
 		}
-		for name, inner := range s.blocks {
-			if !inner.later {
-				walk(path+name+".", inner)
-			}
+		for _, in := range s.inner {
+			walk(path+in.kind+".", in)
 		}
 	}
 	walk("", grammar())

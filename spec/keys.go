@@ -15,7 +15,7 @@ import (
 func sshKey(line string, allowed ...string) (string, error) {
 	fields := strings.Fields(line)
 	if len(fields) < 2 || strings.ContainsAny(line, "\r\n") {
-		return "", fmt.Errorf("%q is not a public key: TYPE BASE64 [comment]", line)
+		return "", errors.New("the text is not a public key: TYPE BASE64 [comment]")
 	}
 	if !slices.Contains(allowed, fields[0]) {
 		return "", fmt.Errorf("the key is of type %s; use %s", fields[0], strings.Join(allowed, " or "))
@@ -63,18 +63,32 @@ func sshStrings(blob []byte) ([][]byte, bool) {
 	return parts, true
 }
 
+// isPrivateKey says whether a text that should be a public key is a private one:
+// of OpenSSH or another in PEM, with or without its frame, of age, or of Nix
+// (NAME:BASE64 of 64 bytes).
+func isPrivateKey(text string) bool {
+	_, key, _ := strings.Cut(text, ":")
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(key))
+	const magic = "b3BlbnNzaC1rZXktdjE" // "openssh-key-v1" in base64
+	return strings.Contains(text, "PRIVATE KEY") || strings.Contains(text, magic) ||
+		strings.Contains(strings.ToUpper(text), "AGE-SECRET-KEY-") || err == nil && len(raw) == 64
+}
+
+// privateKey reports a private key, without a word of it (NM0602).
+func (d *decoder) privateKey(it item) {
+	d.add(problem{code: "NM0602", rng: it.rng, block: it.a.title, secret: true, detail: "That is a private key: replace it, it is compromised.",
+		hint: "make a new pair and write its public key here; whoever reads this file or its history has the old one"})
+}
+
 // nixKeyError says why a text is no Nix public key, NAME:BASE64 of 32 bytes.
 func nixKeyError(text string) error {
 	name, key, ok := strings.Cut(text, ":")
 	if !ok || name == "" || strings.ContainsAny(name, " \t\r\n\"$\\") {
-		return fmt.Errorf("%q is not NAME:BASE64", text)
+		return errors.New("the text is not NAME:BASE64")
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(key)
 	if err != nil {
 		return errors.New("the part after the colon is not BASE64")
-	}
-	if len(raw) == 64 {
-		return errors.New("this is the secret key; the public one is shorter")
 	}
 	if len(raw) != 32 {
 		return fmt.Errorf("the key has %d bytes, not 32", len(raw))
@@ -89,11 +103,8 @@ func ageError(text string) error {
 		_, err := sshKey(text, "ssh-ed25519")
 		return err
 	}
-	if strings.HasPrefix(strings.ToUpper(text), "AGE-SECRET-KEY-") {
-		return errors.New("this is the secret key; the recipient begins with age1")
-	}
 	if !strings.HasPrefix(text, "age1") {
-		return fmt.Errorf("%q is not an age recipient (age1…) and not an ssh-ed25519 key", text)
+		return errors.New("the text is not an age recipient (age1…) and not an ssh-ed25519 key")
 	}
 	if len(text) != 62 || !bech32(text) {
 		return errors.New("the age recipient is damaged: its checksum is wrong")

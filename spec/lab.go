@@ -1,96 +1,44 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// labFile reads the one lab block of lab.hcl.
-func (s *sink) labFile(body *hclsyntax.Body) *block {
-	top := &block{}
-	s.structure(top, &blockSchema{blocks: map[string]*blockSchema{"lab": labSchema()}}, body)
-	if labs := top.all("lab"); len(labs) > 0 {
-		return labs[0]
-	}
-	return nil
-}
+// labCA is the certificate of the lab's own authority: cert = "lab-ca".
+const labCA = "lab-ca"
 
-// override lays the lab block over the spec: each argument replaces the one of
-// the same name. It returns one line for each.
-func (d *decoder) override(top, fleet, lab *block) []string {
-	if lab == nil {
+// oneLab is the one lab block of lab.hcl, nil without.
+func (s *sink) oneLab(file *block) *block {
+	labs := file.all("lab")
+	if len(labs) == 0 {
 		return nil
 	}
-	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(lab.attrs)) {
-		if fleet != nil {
-			replace(fleet, lab.attrs[name])
-			lines = append(lines, "fleet: "+name)
-		}
+	for _, b := range labs[1:] { // of lab.hcl and lab.hcl.json
+		s.add(problem{code: "NM0107", rng: b.header, block: b.title, detail: fmt.Sprintf("There is a %q block at %s already.", b.kind, at(labs[0].header)), hint: "keep one of the two"})
 	}
-	for _, over := range lab.blocks {
-		i := slices.IndexFunc(top.blocks, func(b *block) bool { return b.kind == over.kind && b.label == over.label })
-		if i < 0 {
-			var names []string
-			for _, b := range top.all(over.kind) {
-				names = append(names, b.label)
-			}
-			d.add(problem{code: "NM0007", rng: over.name, block: over.title, detail: fmt.Sprintf("The fleet has no %s %q to override.", over.kind, over.label),
-				hint: didYouMean(over.label, names, "there are")})
-			continue
-		}
-		lines = append(lines, d.overrideBlock(top.blocks[i], over)...)
-	}
-	return lines
+	return labs[0]
 }
 
-// overrideBlock replaces the arguments of one block, and of the single blocks in it.
-func (d *decoder) overrideBlock(b, over *block) []string {
-	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(over.attrs)) {
-		a := over.attrs[name]
-		if slices.Contains([]string{"on", "address", "tags", "unit", "package"}, name) && (over.kind == "host" || over.kind == "service") {
-			d.add(problem{code: "NM0007", rng: a.key, block: over.title, detail: fmt.Sprintf("The lab cannot override %q.", name),
-				hint: "every argument but on, address, tags, unit and package may be overridden"})
-			continue
-		}
-		replace(b, a)
-		lines = append(lines, b.title+": "+name)
+// intoLab gives the fleet the lab's operator, host keys and secrets.
+func (d *decoder) intoLab(f *Fleet, lab *block, o Options) {
+	f.Lab, f.LabSecrets = true, map[string]string{}
+	f.CA.Root = "" // the lab has a CA of its own
+	if lab != nil {
+		d.labSecrets(f, lab)
 	}
-	for _, inner := range over.blocks {
-		if inner.kind == "listen" || inner.kind == "check" {
-			d.add(problem{code: "NM0007", rng: inner.header, block: over.title, detail: fmt.Sprintf("The lab cannot override a %s block.", inner.kind),
-				hint: "arguments may be overridden, and those in ssh, limits and rollout"})
-			continue
-		}
-		i := slices.IndexFunc(b.blocks, func(c *block) bool { return c.kind == inner.kind })
-		if i < 0 {
-			inner.path, inner.title = b.path+"."+inner.kind, b.title
-			b.blocks = append(b.blocks, &block{kind: inner.kind, title: b.title, path: inner.path, header: inner.header, name: inner.name,
-				attrs: map[string]*attr{}, refused: map[string]bool{}})
-			i = len(b.blocks) - 1
-		}
-		lines = append(lines, d.overrideBlock(b.blocks[i], inner)...)
-	}
-	return lines
-}
-
-func replace(b *block, a *attr) {
-	over := *a
-	over.path = b.path
-	b.attrs[a.name] = &over
-}
-
-// intoLab gives the fleet the lab's operator and host keys.
-func (d *decoder) intoLab(f *Fleet, o Options) {
 	if o.LabOperator != nil {
-		f.Operators = []*Operator{o.LabOperator}
+		f.onlyOperator(*o.LabOperator)
 		f.LabOverrides = append(f.LabOverrides, fmt.Sprintf("operators: %s alone", o.LabOperator.Name))
+	}
+	if f.reachDirectly() {
+		f.LabOverrides = append(f.LabOverrides, "ssh: no jump, the lab's key")
 	}
 	for _, h := range f.Hosts {
 		if key, ok := o.LabHostKeys[h.Name]; ok {
@@ -99,6 +47,72 @@ func (d *decoder) intoLab(f *Fleet, o Options) {
 	}
 	if len(o.LabHostKeys) > 0 {
 		f.LabOverrides = append(f.LabOverrides, "host keys: the lab's")
+	}
+}
+
+// onlyOperator puts one operator in the place of all: what they may reach, and
+// what allows and routes say of them, is then said of that one.
+func (f *Fleet) onlyOperator(one Operator) {
+	for _, o := range f.Operators {
+		one.Access = append(one.Access, o.Access...)
+	}
+	slices.Sort(one.Access)
+	one.Access = slices.Compact(one.Access)
+	f.Operators = []*Operator{&one}
+	name := func(caller string) string {
+		if strings.HasPrefix(caller, "operator/") {
+			return "operator/" + one.Name
+		}
+		return caller
+	}
+	for _, s := range f.Services {
+		for _, a := range s.Allows {
+			a.Caller = name(a.Caller)
+		}
+		for _, r := range s.Routes {
+			var from []string
+			for _, caller := range r.From {
+				if caller = name(caller); !slices.Contains(from, caller) {
+					from = append(from, caller)
+				}
+			}
+			r.From = from
+		}
+	}
+}
+
+// reachDirectly drops the way to the real hosts: a lab's hosts are on this
+// machine, and a jump host would be a real one. The port stays: a system whose
+// sshd listens elsewhere locks out in the lab as it would there. It says whether
+// there was anything to drop.
+func (f *Fleet) reachDirectly() (dropped bool) {
+	direct := func(s *SSH) {
+		was := *s
+		s.Jump, s.Key = "", ""
+		dropped = dropped || was != *s
+	}
+	direct(&f.SSH)
+	for _, h := range f.Hosts {
+		direct(&h.SSH)
+	}
+	return dropped
+}
+
+// labSecrets reads the clear texts that stand for age files in the lab. The files
+// themselves need not be there yet.
+func (d *decoder) labSecrets(f *Fleet, lab *block) {
+	secrets := d.members(lab, "secrets")
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		text, ok := d.asText(secrets[name])
+		if !ok {
+			continue
+		}
+		file := path.Clean(name)
+		if _, err := insideDir(d.dir, file); err != nil && !errors.Is(err, fs.ErrNotExist) || name == "" {
+			d.add(problem{code: "NM0005", rng: secrets[name].rng, block: lab.title, detail: fmt.Sprintf("%q is no file of the fleet's folder.", name), hint: `for example "secrets/db.age"`})
+			continue
+		}
+		f.LabSecrets[file] = text
 	}
 }
 

@@ -100,7 +100,7 @@ service "web" {
 	}
 	f := l.Fleet
 	if f.Nixpkgs != "path:"+filepath.Join(filepath.Dir(f.Dir), "stand-in") || f.Services[0].Env["A"] != "lab" || f.Hosts[0].HostKey != testKey ||
-		len(f.Operators) != 1 || f.Operators[0] != operator || len(f.LabOverrides) != 4 {
+		len(f.Operators) != 1 || f.Operators[0].Name != operator.Name || len(f.LabOverrides) != 4 {
 		t.Errorf("got %+v, overrides %q", f, f.LabOverrides)
 	}
 	if f = Load(dir, Options{}).Fleet; f == nil || f.Operators[0].Name != "anna" || f.LabOverrides != nil {
@@ -204,8 +204,8 @@ func TestDeep(t *testing.T) {
 		"directives": `a = "` + strings.Repeat("%{if true}", n/4) + `"`,
 		"for":        "a = " + strings.Repeat("[for x in ", n/4),
 	} {
-		s := &sink{}
-		if body := s.parse("deep.hcl", []byte(text)); body != nil || len(s.found) != 1 || s.found[0].Code != "NM0001" {
+		s := newSink()
+		if body := s.parse("deep.hcl", []byte(text), grammar()); body != nil || len(s.found) != 1 || s.found[0].Code != "NM0001" {
 			t.Errorf("%s: got %v", name, s.found)
 		}
 	}
@@ -228,6 +228,57 @@ func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		if l := Load(dir, Options{}); l.Fleet == nil {
 			b.Fatal(l.Diagnostics[0])
+		}
+	}
+}
+
+// TestVariables: the default, a file over it, the command line over both.
+func TestVariables(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "nixmesh.hcl", base+`
+variable "level" { default = "info" }
+variable "size" {
+  type    = number
+  default = 1
+}
+variable "on" { type = bool }
+variable "peers" {
+  type    = list(string)
+  default = []
+}
+variable "labels" {
+  type    = map(string)
+  default = {}
+}
+service "web" {
+  on      = ["*"]
+  package = "web"
+  exec    = "bin/web"
+  check { exec = "bin/ok" }
+  env = {
+    LEVEL  = var.level
+    SIZE   = var.size
+    ON     = var.on
+    PEERS  = join(",", var.peers)
+    LABELS = join(",", [for k, v in var.labels : "${k}=${v}"])
+  }
+}
+`)
+	write(t, dir, "a.vars.hcl", "level = \"debug\"\nsize = 2\n")
+	given := map[string]string{"size": "3.5", "on": "true", "peers": `["a", "b"]`, "labels": `{ x = "1", y = "2" }`}
+	l := Load(dir, Options{Vars: given})
+	if l.Fleet == nil {
+		t.Fatal(l.Diagnostics)
+	}
+	got := fmt.Sprint(l.Fleet.Services[0].Env, l.Fleet.Variables)
+	if want := "map[LABELS:x=1,y=2 LEVEL:debug ON:true PEERS:a,b SIZE:3.5] map[labels:map[x:1 y:2] level:debug on:true peers:[a b] size:3.5]"; got != want {
+		t.Errorf("got %s", got)
+	}
+	for name, text := range map[string]string{"size": "big", "on": "yes", "peers": "a,b", "labels": `{ a = 1 }`, "levels": "x",
+		"Size": "1e999999999", "peer": strings.Repeat("[", 1<<20)} {
+		found := Load(dir, Options{Vars: map[string]string{"on": "true", name: text}}).Diagnostics
+		if found.Count(SeverityError) != 1 || found[0].Code != "NM0202" || found[0].Hint == "" {
+			t.Errorf("--var %s=%.20s: %v", name, text, found)
 		}
 	}
 }

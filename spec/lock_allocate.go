@@ -1,83 +1,107 @@
 package spec
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 )
 
-// wanted are the numbers that a fleet needs, with the place that needs them.
-type wanted struct {
-	kind, name string
-	place      Place
-}
-
-func wants(f *Fleet) []wanted {
-	var all []wanted
-	for _, s := range f.Services {
-		for _, l := range s.Listens {
-			if l.Port == 0 {
-				all = append(all, wanted{"port", portName(s.Name, l.Name), l.Place})
-			}
-		}
-		switch {
-		case s.Package != nil:
-			all = append(all, wanted{"uid", "nm-" + s.Name, s.Place})
-		case s.User != "" && !slices.ContainsFunc(all, func(w wanted) bool { return w.kind == "uid" && w.name == s.User }):
-			all = append(all, wanted{"uid", s.User, s.Place})
-		}
-	}
-	slices.SortStableFunc(all, func(a, b wanted) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name))
-	})
-	return all
-}
-
 // Allocate gives a number to what has none, in order of names, the lowest that
 // is neither used nor gone; a name that comes back gets its old one. What the
-// fleet needs no more is marked gone. Entries that stay are never changed.
-// NM0704 says that a range is used up.
+// fleet needs no more is marked gone. Entries that stay are never changed. In a
+// lab only what is missing is added, since its overrides say nothing about what
+// the spec still needs.
+//
+// Changed is also true of a file that says the same in another order. The
+// diagnostics are NM0704, a range is used up, and those of Stray.
 func (l *Lock) Allocate(f *Fleet) (changed bool, d Diagnostics) {
-	s := &sink{}
+	s := &sink{found: l.Stray(f)}
 	need := wants(f)
-	for i, e := range l.entries {
-		gone := !slices.ContainsFunc(need, func(w wanted) bool { return w.kind == e.kind && w.name == e.name })
-		if e.gone != gone {
-			l.entries[i].gone, changed = gone, true
-		}
+	changed = l.untidy
+	if !f.Lab && l.mark(need) > 0 {
+		changed = true
 	}
+	free, full := map[string]*freeNumbers{}, map[string]bool{}
 	for _, w := range need {
-		if l.number(w.kind, w.name) != 0 {
+		if l.number(w.kind, w.name) != 0 || full[w.kind] {
 			continue
 		}
-		n, ok := l.free(w.kind)
-		if !ok {
-			from, to := lockRange(w.kind)
-			start := hcl.Pos{Line: w.place.Line, Column: 1}
-			s.add(problem{code: "NM0704", rng: hcl.Range{Filename: w.place.File, Start: start, End: start}, block: w.place.Block,
-				detail: fmt.Sprintf("No %s from %d to %d is free for %s.", w.kind, from, to, w.name), hint: "nixmesh lock --prune frees what is gone"})
-			break
+		if free[w.kind] == nil {
+			free[w.kind] = freeOf(w.kind, l.entries)
 		}
-		l.entries = append(l.entries, lockEntry{kind: w.kind, name: w.name, number: n})
+		n, ok := free[w.kind].take()
+		if !ok {
+			full[w.kind] = true
+			s.usedUp(w, slices.ContainsFunc(l.entries, func(e lockEntry) bool { return e.gone && e.kind == w.kind }))
+			continue
+		}
+		l.add(lockEntry{lockName: w.lockName, number: n})
 		changed = true
 	}
 	return changed, s.found
 }
 
-// free is the lowest number of a kind that no entry has, gone ones included.
-func (l *Lock) free(kind string) (int, bool) {
-	used := map[int]bool{}
-	for _, e := range l.entries {
-		if e.kind == kind {
-			used[e.number] = true
+// mark brings each entry's gone in line with what is needed, and counts the
+// changes.
+func (l *Lock) mark(need []wanted) int {
+	needed, changes := map[lockName]bool{}, 0
+	for _, w := range need {
+		needed[w.lockName] = true
+	}
+	for i, e := range l.entries {
+		if e.gone == needed[e.lockName] {
+			l.entries[i].gone = !e.gone
+			changes++
 		}
 	}
-	from, to := lockRange(kind)
-	for n := from; n <= to; n++ {
-		if !used[n] {
-			return n, true
+	return changes
+}
+
+func (s *sink) usedUp(w wanted, gone bool) {
+	from, to := lockRange(w.kind)
+	hint := "give listens a fixed port, or split the fleet"
+	if w.kind != kindPort {
+		hint = "split the fleet"
+	}
+	if gone {
+		hint = "nixmesh lock --prune frees what is gone"
+	}
+	s.add(problem{code: "NM0704", rng: placeRange(w.place), block: w.place.Block,
+		detail: fmt.Sprintf("No %s from %s to %s is free for %s.", w.kind, numberText(w.kind, from), numberText(w.kind, to), w.name), hint: hint})
+}
+
+// placeRange is the line of a place.
+func placeRange(p Place) hcl.Range {
+	start := hcl.Pos{Line: p.Line, Column: 1}
+	return hcl.Range{Filename: p.File, Start: start, End: start}
+}
+
+// freeNumbers gives the numbers of a kind that no entry has, the lowest first.
+type freeNumbers struct {
+	kind string
+	used map[int]bool // gone ones included
+	next int          // nothing below is free
+}
+
+func freeOf(kind string, entries []lockEntry) *freeNumbers {
+	from, _ := lockRange(kind)
+	n := &freeNumbers{kind: kind, used: map[int]bool{}, next: from}
+	for _, e := range entries {
+		if e.kind == kind {
+			n.used[e.number] = true
+		}
+	}
+	return n
+}
+
+// take gives the next number; false = none is left.
+func (n *freeNumbers) take() (int, bool) {
+	_, to := lockRange(n.kind)
+	for ; n.next <= to; n.next++ {
+		if !n.used[n.next] && usable(n.kind, n.next) {
+			n.next++
+			return n.next - 1, true
 		}
 	}
 	return 0, false
@@ -85,7 +109,11 @@ func (l *Lock) free(kind string) (int, bool) {
 
 // Prune forgets what is gone, and says how many entries that were.
 func (l *Lock) Prune() int {
-	before := len(l.entries)
-	l.entries = slices.DeleteFunc(l.entries, func(e lockEntry) bool { return e.gone })
-	return before - len(l.entries)
+	kept := slices.DeleteFunc(slices.Clone(l.entries), func(e lockEntry) bool { return e.gone })
+	pruned := len(l.entries) - len(kept)
+	l.entries, l.index = nil, nil
+	for _, e := range kept {
+		l.add(e)
+	}
+	return pruned
 }

@@ -27,13 +27,58 @@ func (s *sink) readable(name string, src []byte) bool {
 			hint:   "save the file as UTF-8"})
 		return false
 	}
-	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
-	if deep, ok := tooDeep(tokens); ok {
+	if s.words > maxWords {
+		return false // was said of an earlier file
+	}
+	if s.words += countWords(src); s.words > maxWords {
+		s.add(problem{code: "NM0001", rng: fileStart(name), detail: fmt.Sprintf("With this file the fleet has more than %d words and signs.", maxWords), hint: "make it smaller: tags and selectors repeat what is on many hosts"})
+		return false
+	}
+	if odd, what, hint := oddByte(src); odd >= 0 {
+		p := posOf(src, odd)
+		s.add(problem{code: "NM0001", rng: hcl.Range{Filename: name, Start: p, End: p}, detail: fmt.Sprintf("Byte %d, in line %d, is %s.", odd, p.Line, what), hint: hint})
+		return false
+	}
+	if deep, is := deepest(name, src); is {
 		s.add(problem{code: "NM0001", rng: deep, detail: fmt.Sprintf("Line %d is nested deeper than %d levels.", deep.Start.Line, maxNesting),
 			hint: "split the expression"})
 		return false
 	}
 	return true
+}
+
+// maxWords bounds what all files of a fleet hold, since a word of a byte or two
+// takes hundreds of bytes in the parser. It is 8 MiB of usual HCL.
+const maxWords = 2 << 20
+
+// countWords counts words and signs, without a lexer.
+func countWords(src []byte) int {
+	n, inWord := 0, false
+	for _, c := range src {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c >= utf8.RuneSelf
+		if letter && !inWord || !letter && c != ' ' && c != '\t' && c != '\r' {
+			n++
+		}
+		inWord = letter
+	}
+	return n
+}
+
+// oddByte finds what editors do not show; -1 = nothing.
+func oddByte(src []byte) (at int, what, hint string) {
+	if bytes.HasPrefix(src, []byte("\ufeff")) {
+		return 0, "the start of a byte order mark", "save the file as UTF-8 without it"
+	}
+	return bytes.IndexByte(src, 0), "zero", "delete it"
+}
+
+// deepest finds what passes maxNesting.
+func deepest(name string, src []byte) (hcl.Range, bool) {
+	if isJSON(name) {
+		return deepJSON(name, src)
+	}
+	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
+	return tooDeep(tokens)
 }
 
 // depth is one open bracket.
@@ -78,28 +123,42 @@ func tooDeep(tokens hclsyntax.Tokens) (hcl.Range, bool) {
 	return hcl.Range{}, false
 }
 
-// invalidByte is the place of the first byte that is not UTF-8.
-func invalidByte(src []byte) hcl.Pos {
-	p := hcl.Pos{Line: 1, Column: 1}
-	for p.Byte < len(src) {
-		r, n := utf8.DecodeRune(src[p.Byte:])
-		if r == utf8.RuneError && n == 1 {
-			break
+// deepJSON finds the bracket that passes maxNesting.
+func deepJSON(name string, src []byte) (hcl.Range, bool) {
+	level, inText := 0, false
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case c == '"':
+			inText = !inText
+		case inText && c == '\\':
+			i++
+		case !inText && (c == '[' || c == '{'):
+			level++
+		case !inText && (c == ']' || c == '}'):
+			level--
 		}
-		p.Byte += n
-		p.Column++
-		if r == '\n' {
-			p.Line, p.Column = p.Line+1, 1
+		if level > maxNesting {
+			p := posOf(src, i)
+			return hcl.Range{Filename: name, Start: p, End: hcl.Pos{Line: p.Line, Column: p.Column + 1, Byte: i + 1}}, true
 		}
 	}
-	return p
+	return hcl.Range{}, false
 }
 
-// lineStart is the range of the text of a line that begins at byte.
-func lineStart(name string, src []byte, at int) hcl.Range {
-	line := 1 + bytes.Count(src[:at], []byte("\n"))
-	text, _, _ := bytes.Cut(src[at:], []byte("\n"))
-	return hcl.Range{Filename: name,
-		Start: hcl.Pos{Line: line, Column: 1, Byte: at},
-		End:   hcl.Pos{Line: line, Column: 1 + utf8.RuneCount(text), Byte: at + len(text)}}
+// invalidByte is the place of the first byte that is not UTF-8.
+func invalidByte(src []byte) hcl.Pos {
+	for i := 0; i < len(src); {
+		r, n := utf8.DecodeRune(src[i:])
+		if r == utf8.RuneError && n == 1 {
+			return posOf(src, i)
+		}
+		i += n
+	}
+	return posOf(src, len(src))
+}
+
+// posOf is the place of a byte.
+func posOf(src []byte, at int) hcl.Pos {
+	line := bytes.LastIndexByte(src[:at], '\n') + 1
+	return hcl.Pos{Line: 1 + bytes.Count(src[:at], []byte("\n")), Column: 1 + utf8.RuneCount(src[line:at]), Byte: at}
 }

@@ -11,23 +11,22 @@ import (
 )
 
 // parse reads one file's syntax. The body is nil when the file has syntax
-// errors: only the first is told, since what follows is mostly its echo.
-func (s *sink) parse(name string, src []byte) *hclsyntax.Body {
+// errors: only the first is told, since what follows is mostly its echo. The
+// schema tells blocks from arguments where the syntax, which is JSON, does not.
+func (s *sink) parse(name string, src []byte, schema *blockSchema) *hclsyntax.Body {
 	if !s.readable(name, src) {
 		return nil
+	}
+	if isJSON(name) {
+		return s.parseJSON(name, src, schema)
 	}
 	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	for _, d := range diags {
 		if d.Severity != hcl.DiagError || d.Summary == "Attribute redefined" {
 			continue
 		}
-		p := problem{code: "NM0101", detail: syntaxDetail(d), hint: syntaxHint(d)}
-		if d.Subject != nil {
-			p.rng, p.block = *d.Subject, enclosing(file, *d.Subject)
-		} else {
-			p.rng = fileStart(name)
-		}
-		s.add(p)
+		rng := subject(d, name)
+		s.add(problem{code: "NM0101", rng: rng, block: enclosing(file, rng), detail: syntaxDetail(d), hint: syntaxHint(d)})
 		return nil
 	}
 	for _, d := range diags {
@@ -40,6 +39,14 @@ func (s *sink) parse(name string, src []byte) *hclsyntax.Body {
 		return nil
 	}
 	return body
+}
+
+// subject is the place of what HCL says.
+func subject(d *hcl.Diagnostic, name string) hcl.Range {
+	if d.Subject != nil {
+		return *d.Subject
+	}
+	return fileStart(name)
 }
 
 // enclosing is the title of the outermost block that a place is in.
@@ -91,6 +98,16 @@ func syntaxHint(d *hcl.Diagnostic) string {
 		return `texts stand in double quotes: "…"`
 	case strings.Contains(d.Summary, "Invalid multi-line string"):
 		return "close the quote on the same line, or use <<EOT … EOT"
+	case strings.Contains(d.Detail, "Curly quotes"):
+		return `texts stand in straight double quotes: "…"`
+	case strings.Contains(d.Detail, `";" character`):
+		return "end the line instead: each argument stands on a line of its own"
+	case strings.Contains(d.Detail, "not used within the language"):
+		return "delete it and type it anew: it may look like a space"
+	case strings.Contains(d.Summary, "Argument or block definition required"):
+		return "write NAME = VALUE or a block; delete a } too many, or what a merge left"
+	case strings.Contains(d.Summary, "Unterminated template string"):
+		return "end a text with a quote, and <<EOT with EOT on a line of its own"
 	case strings.Contains(d.Summary, "Missing newline after argument"):
 		return "one argument a line; list entries need commas"
 	case strings.Contains(d.Summary, "Unclosed configuration block"), strings.Contains(d.Summary, "Unbalanced"):

@@ -15,12 +15,19 @@ const snippetWidth = 120
 // Render writes the diagnostics for a terminal, each between its own rule, so
 // that a pasted one shows its borders. files gives the source lines.
 func (ds Diagnostics) Render(w io.Writer, files map[string][]byte, color bool) {
+	hidden := map[string]bool{} // lines that hold what nobody else may see
+	line := func(d Diagnostic, n int) string { return fmt.Sprintf("%s:%d", d.File, n) }
 	for _, d := range ds {
-		d.render(w, files[d.File], color)
+		for n := d.Start.Line; d.secret && n <= d.End.Line; n++ {
+			hidden[line(d, n)] = true
+		}
+	}
+	for _, d := range ds {
+		d.render(w, files[d.File], color, !hidden[line(d, d.Start.Line)])
 	}
 }
 
-func (d Diagnostic) render(w io.Writer, src []byte, color bool) {
+func (d Diagnostic) render(w io.Writer, src []byte, color, shown bool) {
 	title, paint, plain := "Error", "", ""
 	if d.Severity == SeverityWarning {
 		title = "Warning"
@@ -38,7 +45,7 @@ func (d Diagnostic) render(w io.Writer, src []byte, color bool) {
 			fmt.Fprintf(w, ", in %s", printable(d.Block))
 		}
 		fmt.Fprintln(w)
-		if line, ok := sourceLine(src, d.Start); ok {
+		if line, ok := sourceLine(src, d.Start); ok && shown {
 			d.renderSnippet(w, line, paint, plain)
 		}
 	}
@@ -52,12 +59,15 @@ func (d Diagnostic) render(w io.Writer, src []byte, color bool) {
 }
 
 // renderSnippet writes the source line, and carets under the range (to the end
-// of the line when the range goes on below).
+// of the line when the range goes on below, or when only the line is known).
 func (d Diagnostic) renderSnippet(w io.Writer, line string, paint, plain string) {
 	runes := []rune(printable(line))
 	from := min(d.Start.Column-1, len(runes))
 	to := len(runes)
-	if d.End.Line == d.Start.Line {
+	switch {
+	case d.Start == d.End && d.Start.Column == 1:
+		from = len(runes) - len([]rune(strings.TrimLeft(string(runes), " ")))
+	case d.End.Line == d.Start.Line:
 		to = min(d.End.Column-1, len(runes))
 	}
 	if from > snippetWidth*2/3 || len(runes) > snippetWidth {
@@ -73,14 +83,22 @@ func (d Diagnostic) renderSnippet(w io.Writer, line string, paint, plain string)
 	fmt.Fprintf(w, "│   %s%s%s%s\n", pad, paint, strings.Repeat("^", max(1, to-from)), plain)
 }
 
-// sourceLine is the text of the line that holds p.
+// sourceLine is the text of the line that holds p. Places that are known by their
+// line alone have no byte, so lines are counted.
 func sourceLine(src []byte, p Pos) (string, bool) {
-	if p.Line < 1 || p.Byte > len(src) {
+	if p.Line < 1 || len(src) == 0 {
 		return "", false
 	}
-	from := bytes.LastIndexByte(src[:p.Byte], '\n') + 1
-	line, _, _ := bytes.Cut(src[from:], []byte("\n"))
-	return strings.TrimSuffix(string(line), "\r"), len(src) > 0
+	rest := src
+	for range p.Line - 1 {
+		_, after, more := bytes.Cut(rest, []byte("\n"))
+		if !more {
+			return "", false
+		}
+		rest = after
+	}
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	return strings.TrimSuffix(string(line), "\r"), true
 }
 
 // printable keeps the bytes of a file from steering the terminal: every tab is

@@ -18,8 +18,8 @@ import (
 // rootFile marks a fleet's folder.
 const rootFile = "nixmesh.hcl"
 
-// labFile is read with --lab only.
-const labFile = "lab.hcl"
+// isLab says whether a file is read with --lab only.
+func isLab(name string) bool { return strings.TrimSuffix(name, ".json") == "lab.hcl" }
 
 // maxFileSize bounds a file before it is parsed (NM0001).
 const maxFileSize = 4 << 20
@@ -69,8 +69,10 @@ func (s *sources) load(lab bool) {
 			s.entry(sub, map[string]bool{})
 		}
 	}
-	if !lab {
-		delete(s.files, labFile)
+	for name := range s.files {
+		if isLab(name) && !lab {
+			delete(s.files, name)
+		}
 	}
 	slices.SortStableFunc(s.order, func(a, b string) int { // of two, the other file's is "the second"
 		return cmp.Compare(rank(a), rank(b))
@@ -96,11 +98,8 @@ func (s *sources) folder(rel string, deep bool, seen map[string]bool) {
 		name := path.Join(rel, e.Name())
 		switch {
 		case strings.HasPrefix(e.Name(), "."):
-		case strings.HasSuffix(name, ".hcl"):
+		case strings.HasSuffix(name, ".hcl"), strings.HasSuffix(name, ".hcl.json"):
 			s.read(name)
-		case strings.HasSuffix(name, ".hcl.json"):
-			s.warn(problem{code: "NM0109", rng: fileStart(name),
-				detail: "Files in HCL's JSON syntax are not read yet: this one is ignored.", hint: "write it as " + strings.TrimSuffix(name, ".json")})
 		case deep && (e.IsDir() || e.Type()&fs.ModeSymlink != 0):
 			s.entry(name, seen)
 		}

@@ -40,14 +40,17 @@ func newDeployCmd(a *app) *cobra.Command {
 		Long: `Build, copy, switch, verify, commit. Each host runs the new system for a while,
 proves it (units, checks, a new connection), and only then boots it by default. What
 does not prove itself goes back by itself, also when this program or the network dies.
+What each host's Envoy will be told is tried first, as plan does it.
 
 EXIT STATUS
   0    done, or nothing to do
-  1    failed; nothing was switched
-  3    the spec is invalid, or --locked and nixmesh.lock would change
+  1    failed; nothing was switched, or an agent or its Envoy does not act on the mesh
+       configuration
+  3    the spec is invalid, an Envoy would refuse what it is told, or --locked and
+       nixmesh.lock would change
   4    at least one host went back to its old system
   5    a host is in neither state and needs a person
-  6    refused: lease held, host drifted, not confirmed
+  6    refused: lease held, host drifted, CA about to end, not confirmed
   7    hosts unreachable; the others are done
   130  interrupted`,
 		Args: cobra.NoArgs,
@@ -60,7 +63,7 @@ EXIT STATUS
 	f.StringVar(&o.message, "message", "", "why, for the release record")
 	f.BoolVar(&o.locked, "locked", false, "fail where nixmesh.lock would change")
 	f.DurationVar(&o.waitLock, "wait-lock", 0, "wait so long for a lease that is held")
-	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift, unread-loader")
+	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift, unread-loader, expiring-ca")
 	f.StringVar(&o.first, "first", "", "first contact with this host")
 	f.StringVar(&o.as, "as", "root", "user of first contact: root, or one with passwordless sudo")
 	return cmd
@@ -85,6 +88,9 @@ func runDeploy(ctx context.Context, a *app, o deployOptions) error {
 		return err
 	}
 	defer d.Close()
+	if d.CA, err = f.deployCA(); err != nil {
+		return failed(err)
+	}
 	if o.first != "" {
 		d.First, d.FirstUser = hosts, o.as
 	}
@@ -115,11 +121,17 @@ func (f *fleet) deployOnce(ctx context.Context, d *deploy.Deployer, u *ui, o dep
 	if code := p.Exit(); code != deploy.ExitDone && code != deploy.ExitUnreachable {
 		return exit(code)
 	}
-	if !p.Changes() {
+	if !p.Changes() || o.test && len(p.Waves) == 0 {
+		if !o.test {
+			d.RenewDue(ctx, p)
+		}
 		return exit(p.Exit())
 	}
 	if err := f.confirm(question(p)); err != nil {
 		return err
+	}
+	if p.Signs() && !o.test {
+		_, _ = d.CA.Open(ctx) // asks for a passphrase before the long part; what fails is told where it is missed
 	}
 	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{
 		Run:    deploy.RunOptions{Confirm: o.confirm, Accept: o.accept, Test: o.test, Keep: f.spec.KeepReleases, Hold: f.hold(o.test)},
@@ -143,6 +155,9 @@ func question(p *deploy.Plan) string {
 	}
 	for _, h := range p.Hosts {
 		first = first || h.Action == deploy.ActionFirst
+	}
+	if len(names) == 0 {
+		return fmt.Sprintf("No host is rebuilt. Publish the mesh configuration as release %d?", p.Number)
 	}
 	if first && len(names) == 1 {
 		return fmt.Sprintf("Switch %s?", names[0])

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nixmesh/nixmesh/internal/term"
 	"github.com/nixmesh/nixmesh/remote"
+	"github.com/nixmesh/nixmesh/spec"
+	"github.com/nixmesh/nixmesh/trust"
 )
 
 func newHostCmd(a *app) *cobra.Command {
@@ -40,11 +44,12 @@ EXIT STATUS
 		Example: "  nixmesh host list",
 		RunE:    func(*cobra.Command, []string) error { return runHostList(a) },
 	})
+	cmd.AddCommand(newHostNodekeyCmd(a), newHostGuardCmd(a))
 	return cmd
 }
 
 func runHostTrust(ctx context.Context, a *app, name, want string) error {
-	f, err := a.openFleet()
+	f, err := a.openFleetFor(spec.Options{MendSecrets: true}) // a host that was trusted before may need its secrets still
 	if err != nil {
 		return err
 	}
@@ -75,7 +80,26 @@ func runHostTrust(ctx context.Context, a *app, name, want string) error {
 	if t.HostKey != "" && t.HostKey != f.lock.HostKey(name) {
 		fmt.Fprintf(a.stdout, "It had another key before; ssh_host_key in the spec wins where it is set.\n")
 	}
+	if closed := f.closedTo(name); len(closed) > 0 {
+		fmt.Fprintf(a.stdout, "%s cannot open %s yet. Next: nixmesh secret rekey\n", name, strings.Join(closed, ", "))
+	}
 	return nil
+}
+
+// closedTo are the age files that a host needs, and that are not for its key.
+func (f *fleet) closedTo(host string) []string {
+	tag, err := trust.SSHTag(f.hostKey(host))
+	if err != nil {
+		return nil
+	}
+	var closed []string
+	for _, file := range f.spec.AgeFiles() {
+		header, err := trust.AgeRecipients(f.path(file.File))
+		if err == nil && slices.Contains(file.Hosts, host) && !slices.Contains(header.SSHTags, tag) {
+			closed = append(closed, file.File)
+		}
+	}
+	return closed
 }
 
 // compareKey lets a person compare, or the fingerprint that was given.

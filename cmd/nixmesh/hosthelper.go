@@ -25,7 +25,7 @@ const checkChildVerb = "check-child"
 
 // isHelper says whether the command line is one of the host's half.
 func isHelper(args []string) bool {
-	return len(args) >= 2 && args[0] == "host" && (args[1] == checkChildVerb || slices.Contains(helperVerbs, args[1]))
+	return len(args) >= 2 && args[0] == "host" && (args[1] == checkChildVerb || args[1] == checkExecVerb || slices.Contains(helperVerbs, args[1]))
 }
 
 // runHost is the host's half of a deploy. installed: called as nixmesh-host,
@@ -33,6 +33,9 @@ func isHelper(args []string) bool {
 func runHost(ctx context.Context, args []string, installed bool) int {
 	if !installed && args[0] == checkChildVerb {
 		return hostfacts.ChildMain(os.Stdin, os.Stdout)
+	}
+	if !installed && args[0] == checkExecVerb {
+		return runCheckExec(args[1:])
 	}
 	env := rollback.System()
 	env.Version = version

@@ -81,10 +81,15 @@ func (k *operatorKeys) name(ctx context.Context) string {
 
 // sign makes the SSHSIG of a release record.
 func (k *operatorKeys) sign(ctx context.Context, body []byte) (string, error) {
+	return k.signFor(ctx, deploy.RecordNamespace, body)
+}
+
+// signFor makes an SSHSIG for a purpose.
+func (k *operatorKeys) signFor(ctx context.Context, namespace string, body []byte) (string, error) {
 	if err := k.find(ctx); err != nil {
 		return "", err
 	}
-	return trust.Sign(k.signer, deploy.RecordNamespace, body)
+	return trust.Sign(k.signer, namespace, body)
 }
 
 // verify says which operator signed a release record.

@@ -62,9 +62,24 @@ func labHosts(f *spec.Fleet) ([]lab.Host, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the address of host %s: %w", h.Name, err)
 		}
-		hosts = append(hosts, lab.Host{Name: h.Name, Address: address})
+		hosts = append(hosts, lab.Host{Name: h.Name, Address: address, SSHPort: h.SSH.Port})
 	}
 	return hosts, nil
+}
+
+// labExternals are the spec's externals, as the lab answers for them.
+func labExternals(f *spec.Fleet) []lab.External {
+	var externals []lab.External
+	for _, x := range f.Externals {
+		e := lab.External{Name: x.Name, Protocol: x.Protocol, TLS: x.TLS != "off", ServerName: x.ServerName}
+		for _, h := range x.Hosts {
+			if address, err := netip.ParseAddr(h.Host); err == nil {
+				e.Addresses = append(e.Addresses, netip.AddrPortFrom(address, uint16(h.Port)))
+			}
+		}
+		externals = append(externals, e)
+	}
+	return externals
 }
 
 // labFailure explains the errors of a lab that have an exit code or a next

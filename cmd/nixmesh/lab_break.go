@@ -19,7 +19,8 @@ func newLabBreakCmd(a *app) *cobra.Command {
 		Example: `  nixmesh lab break app1 --power               cut the power for a second
   nixmesh lab break app1 --power --no-boot     and leave it off until nixmesh lab heal
   nixmesh lab break app1 --hang-switch         its next switch hangs
-  nixmesh lab break app1 --slow 200ms --loss 20%`,
+  nixmesh lab break app1 --slow 200ms --loss 20%
+  nixmesh lab break app1 --clock +25h          its agent is a day ahead`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageErrorf("lab break needs one host and at least one fault, such as: nixmesh lab break app1 --power")
@@ -49,6 +50,7 @@ func newLabBreakCmd(a *app) *cobra.Command {
 	flags.BoolVar(&f.FillStore, "fill-store", false, "leave no space in / (and /nix)")
 	flags.BoolVar(&f.FillBoot, "fill-boot", false, "leave no space in /boot")
 	flags.DurationVar(&f.Slow, "slow", 0, "delay every packet by this `DURATION`, each way")
+	flags.DurationVar(&f.Clock, "clock", 0, "make the clock of the host's agent wrong by this `DURATION`, such as +25h")
 	flags.StringVar(&loss, "loss", "", "drop this `PERCENT` of all packets, such as 20%")
 	return cmd
 }

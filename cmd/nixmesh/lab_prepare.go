@@ -15,7 +15,7 @@ import (
 func newLabPrepareCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:    "prepare",
-		Short:  "Make the base image that all labs of this machine share, if it is not there",
+		Short:  "Make the base image and fetch the Envoy that all labs of this machine share, where they are not there",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -28,7 +28,10 @@ func newLabPrepareCmd(a *app) *cobra.Command {
 			if err != nil {
 				return labFailure(err)
 			}
-			return labFailure(l.Prepare(cmd.Context()))
+			if err := l.Prepare(cmd.Context()); err != nil {
+				return labFailure(err)
+			}
+			return labFailure(l.PrepareEnvoy(cmd.Context()))
 		},
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,7 @@ func runLabUp(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	o := lab.Options{Hosts: hosts, Nixpkgs: a.getenv("NIXMESH_NIXPKGS")}
+	o := lab.Options{Hosts: hosts, Externals: labExternals(loaded.Fleet), Nixpkgs: a.getenv("NIXMESH_NIXPKGS")}
 	if o.Nixpkgs == "" && strings.HasPrefix(loaded.Fleet.Nixpkgs, "path:") {
 		o.Nixpkgs = loaded.Fleet.Nixpkgs // lab.hcl names a folder
 	}
@@ -54,6 +55,12 @@ func runLabUp(ctx context.Context, a *app) error {
 	for _, h := range hosts {
 		width, address = max(width, len(h.Name)), max(address, len(h.Address.String()))
 	}
+	if _, err := labRoot(filepath.Join(loaded.Dir, ".nixmesh", "lab"), loaded.Fleet.Name, a.now()); err != nil {
+		return err
+	}
+	if _, err := l.CA(a.now()); err != nil {
+		return err
+	}
 	err = l.Up(ctx, func(b lab.Booted) {
 		fmt.Fprintf(a.stdout, "%-*s  %-*s  up %.1f s\n", width, b.Name, address, b.Address, b.Took.Seconds())
 	})
@@ -67,7 +74,8 @@ func runLabUp(ctx context.Context, a *app) error {
 // printLabNext says what to do with a lab that is up.
 func printLabNext(a *app, f *spec.Fleet) {
 	last := f.Hosts[len(f.Hosts)-1].Name
-	fmt.Fprintf(a.stderr, `Keys of operator lab: .nixmesh/lab/
+	fmt.Fprintf(a.stderr, `Keys of operator lab, and of the mesh's CA in the clear: .nixmesh/lab/
+CA of gateways with cert = "lab-ca", and of what the lab answers for: curl --cacert .nixmesh/lab/ca.pem
 
 Try:
   nixmesh --lab deploy

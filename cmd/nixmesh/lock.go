@@ -15,59 +15,77 @@ func newLockCmd(a *app) *cobra.Command {
 	var renumber string
 	cmd := &cobra.Command{
 		Use:   "lock",
-		Short: "Allocate ports and uids in nixmesh.lock",
+		Short: "Allocate uids, ports and addresses in nixmesh.lock",
 		Example: `  nixmesh lock
   nixmesh lock --prune                      forget what is gone; its numbers are free again
   nixmesh lock --renumber "port web"        after a merge gave one number twice`,
-		Long: `Allocate ports and uids in nixmesh.lock. Entries that are there are never changed, but
-by --renumber; what the fleet needs no more is kept as gone, until --prune.
+		Long: `Allocate uids, ports and addresses in nixmesh.lock. Entries that are there are never
+changed, but by --renumber; what the fleet needs no more is kept as gone, until --prune.
+Sorted lines merge well: "nixmesh.lock merge=union" in .gitattributes keeps both sides.
 
 EXIT STATUS
   0   done; what changed was printed
   1   failed; nothing changed
   3   the spec or the lock is invalid`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return runLock(a, prune, renumber) },
+		RunE: func(*cobra.Command, []string) error {
+			if renumber != "" {
+				return runRenumber(a, renumber)
+			}
+			return runLock(a, prune)
+		},
 	}
 	cmd.Flags().BoolVar(&prune, "prune", false, "forget the entries that are gone")
-	cmd.Flags().StringVar(&renumber, "renumber", "", "give this entry another number, `KIND NAME`")
+	cmd.Flags().StringVar(&renumber, "renumber", "", "give this entry another number, `\"KIND NAME\"`")
 	cmd.MarkFlagsMutuallyExclusive("prune", "renumber")
 	return cmd
 }
 
-func runLock(a *app, prune bool, renumber string) error {
+func runLock(a *app, prune bool) error {
 	loaded, err := a.loadSpec()
 	if err != nil {
 		return err
 	}
-	var lock *spec.Lock
-	var found spec.Diagnostics
-	if renumber != "" {
-		lock, found, err = spec.Renumber(loaded.Dir, renumber)
-		if err != nil {
-			return err
+	lock, found := spec.ReadLock(loaded.Dir)
+	if !found.HasErrors() {
+		_, found = lock.Allocate(loaded.Fleet)
+		if prune { // what is gone now goes; then there may be room
+			lock.Prune()
+			_, found = lock.Allocate(loaded.Fleet)
 		}
-	} else {
-		lock, found = spec.ReadLock(loaded.Dir)
 	}
 	if found.HasErrors() {
 		a.printDiagnostics(found, withLock(loaded))
 		return diagnosticsExit(found)
 	}
-	if renumber == "" {
-		if _, found = lock.Allocate(loaded.Fleet); found.HasErrors() && !prune {
-			a.printDiagnostics(found, loaded.Files)
-			return diagnosticsExit(found)
-		}
-	}
-	if prune {
-		lock.Prune()
-		if _, found = lock.Allocate(loaded.Fleet); found.HasErrors() {
-			a.printDiagnostics(found, loaded.Files)
-			return diagnosticsExit(found)
-		}
-	}
 	return a.writeLock(loaded.Dir, lock)
+}
+
+// runRenumber moves one entry. It is the way out of a bad merge, so it does not
+// ask for a valid spec, which nobody has in the middle of one.
+func runRenumber(a *app, kindName string) error {
+	dir, err := spec.FindDir(a.dir)
+	if err != nil {
+		_, err := a.loadSpec() // says what is wrong
+		return err
+	}
+	at := &spec.Loaded{Dir: dir}
+	lock, found, err := spec.Renumber(dir, kindName)
+	if err != nil {
+		return err
+	}
+	if found.HasErrors() {
+		a.printDiagnostics(found, withLock(at))
+		return diagnosticsExit(found)
+	}
+	if err := a.writeLock(dir, lock); err != nil {
+		return err
+	}
+	if _, found = spec.ReadLock(dir); found.HasErrors() {
+		fmt.Fprintln(a.stderr, "More is left of the merge:")
+		a.printDiagnostics(found, withLock(at))
+	}
+	return diagnosticsExit(found)
 }
 
 // writeLock writes a lock that differs from the file, and prints how.

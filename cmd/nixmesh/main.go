@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nixmesh/nixmesh/deploy"
 	"github.com/nixmesh/nixmesh/lab"
 	"github.com/nixmesh/nixmesh/remote"
 )
@@ -78,7 +79,7 @@ func interruptible(a *app) (context.Context, context.CancelFunc) {
 		cancel(errInterrupted{})
 		select {
 		case <-signals:
-			fmt.Fprintln(a.stderr, "\nleft. Hosts that were armed finish or go back by themselves; this deploy's leases end after a minute. Next: nixmesh status")
+			fmt.Fprintln(a.stderr, "\nleft. Hosts that were armed finish or go back by themselves; this deploy's leases end after a minute. Next: "+deploy.Typed(a.lab, "nixmesh status"))
 			os.Exit(exitInterrupted)
 		case <-done:
 		}

@@ -27,15 +27,18 @@ func newPlanCmd(a *app) *cobra.Command {
   nixmesh plan --exit-code`,
 		Long: `What a deploy would change: hosts, packages, units, in which order. Hosts are
 asked and built for; nothing is changed. What a switch restarts is computed by the rules
-of NixOS's switch from both systems' unit files.
+of NixOS's switch from both systems' unit files. What each host's Envoy will be told is
+tried on the Envoy at hand, 1.37 or newer: the one that NIXMESH_ENVOY names, else that
+of PATH.
 
 EXIT STATUS
   0   done, whether or not there are changes
   1   failed
   2   with --exit-code: changes are pending
-  3   the spec is invalid, or --locked and nixmesh.lock would change
+  3   the spec is invalid, an Envoy would refuse what it is told, or --locked and
+      nixmesh.lock would change
   5   a host is in neither state and needs a person
-  6   a host would be refused: drifted, not the host of the spec
+  6   a host would be refused: drifted, not the host of the spec; or the CA is about to end
   7   hosts unreachable`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runPlan(cmd.Context(), a, o) },
@@ -43,7 +46,7 @@ EXIT STATUS
 	f := cmd.Flags()
 	f.BoolVar(&o.locked, "locked", false, "fail where nixmesh.lock would change")
 	f.BoolVar(&o.exitCode, "exit-code", false, "exit 2 when changes are pending")
-	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift")
+	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift, expiring-ca")
 	return cmd
 }
 
@@ -63,6 +66,9 @@ func runPlan(ctx context.Context, a *app, o planOptions) error {
 		return err
 	}
 	defer d.Close()
+	if d.CA, err = f.deployCA(); err != nil {
+		return failed(err)
+	}
 	toplevels, evaluated, err := f.toplevels(ctx, d, u, hosts, o.locked)
 	if err != nil {
 		return failed(err)
@@ -95,6 +101,9 @@ func (f *fleet) toplevels(ctx context.Context, d *deploy.Deployer, u *ui, hosts 
 	if err := f.pinned(hosts); err != nil {
 		return nil, nil, err
 	}
+	if err := f.allocate(locked); err != nil { // before anybody is asked
+		return nil, nil, err
+	}
 	u.step("building and asking " + counted(len(hosts), "host"))
 	d.Prefetch(ctx)
 	b, err := f.build(ctx, hosts, locked, u.sink)
@@ -113,9 +122,19 @@ func (f *fleet) toplevels(ctx context.Context, d *deploy.Deployer, u *ui, hosts 
 
 // plan compares what was built with what the hosts run.
 func (f *fleet) plan(ctx context.Context, d *deploy.Deployer, o deploy.PlanOptions, t deploy.Toplevels, evaluated []string) (*deploy.Plan, error) {
+	next, err := f.meshNext()
+	if err != nil {
+		return nil, err
+	}
+	o.Mesh = next
 	p, err := d.Plan(ctx, t, o)
 	if err != nil {
 		return nil, err
+	}
+	if p.Mesh.Publishes() || p.Changes() {
+		if err := f.rehearse(ctx, d, p, next.Config); err != nil {
+			return nil, err
+		}
 	}
 	if n := len(f.spec.LabOverrides); n > 0 {
 		p.Notes = append(p.Notes, fmt.Sprintf("lab overrides: %d", n))

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,7 +80,7 @@ func runReleaseList(ctx context.Context, a *app) error {
 		t.Add(strconv.Itoa(r.Number), when, r.By, kind, strconv.Itoa(len(s.Planned())), style.State(h.State(s)), r.Message)
 	}
 	if t.Len() == 0 {
-		fmt.Fprintln(a.stdout, "No release yet.   nixmesh deploy")
+		fmt.Fprintln(a.stdout, "No release yet.   "+deploy.Typed(a.lab, "nixmesh deploy"))
 		return nil
 	}
 	return t.Write(a.stdout)
@@ -124,6 +125,11 @@ func showRelease(a *app, s *deploy.Stored, state string) error {
 	line("parent", r.Parent)
 	line("nixmesh", r.Nixmesh)
 	line("spec", r.Spec)
+	if m := r.Mesh; m != nil {
+		line("mesh", fmt.Sprintf("version %d, configuration %s", m.Version, m.Config))
+		line("kept", strings.Join(m.Kept, ", "))
+		line("behind", strings.Join(m.Behind, ", "))
+	}
 	if r.Git != nil {
 		line("git", r.Git.Revision+map[bool]string{true: " (with changes)"}[r.Git.Dirty])
 	}

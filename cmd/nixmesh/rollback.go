@@ -27,10 +27,12 @@ func newRollbackCmd(a *app) *cobra.Command {
   nixmesh rollback --to 41 -y`,
 		Long: `A new release with the contents of an older one: the newest complete one before
 the live one, or --to N. Its systems are still on the hosts, so nothing is evaluated, built
-or copied. Hosts switch as in a deploy, in the reverse order and all of a wave at once.
+or copied. Hosts switch as in a deploy, in the reverse order and all of a wave at once. Its mesh
+configuration is signed again, as a new version.
 
 EXIT STATUS
   0   done, or nothing to do
+  1   failed; or the hosts are back, and the mesh configuration did not get to the agents
   4   at least one host went back to what it ran before
   5   a host is in neither state and needs a person
   6   refused: nothing to go back to, lease held, host drifted, not confirmed
@@ -79,7 +81,11 @@ func runRollback(ctx context.Context, a *app, args []string, o rollbackOptions) 
 	for _, w := range p.Waves {
 		changing += len(w.Hosts)
 	}
-	if err := a.confirm(fmt.Sprintf("Roll back %s?", counted(changing, "host"))); err != nil {
+	question := fmt.Sprintf("Roll back %s?", counted(changing, "host"))
+	if changing == 0 {
+		question = "No host is rebuilt. Roll back the mesh configuration?"
+	}
+	if err := a.confirm(question); err != nil {
 		return err
 	}
 	s, err := d.Execute(ctx, p, deploy.ExecuteOptions{Rollback: true, WaitLock: o.waitLock,

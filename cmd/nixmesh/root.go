@@ -8,16 +8,20 @@ import (
 	"github.com/agext/levenshtein"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/nixmesh/nixmesh/deploy"
 )
 
 // Groups of the top level, in the order of the help.
 const (
-	groupWrite = "write"
-	groupShip  = "ship"
-	groupSee   = "see"
-	groupHosts = "hosts"
-	groupLab   = "lab"
-	groupOther = "other"
+	groupWrite   = "write"
+	groupShip    = "ship"
+	groupSee     = "see"
+	groupHosts   = "hosts"
+	groupMesh    = "mesh"
+	groupSecrets = "secrets"
+	groupLab     = "lab"
+	groupOther   = "other"
 )
 
 func newRootCmd(a *app) *cobra.Command {
@@ -62,6 +66,8 @@ func newRootCmd(a *app) *cobra.Command {
 		&cobra.Group{ID: groupShip, Title: "Ship:"},
 		&cobra.Group{ID: groupSee, Title: "See:"},
 		&cobra.Group{ID: groupHosts, Title: "Hosts:"},
+		&cobra.Group{ID: groupMesh, Title: "Mesh:"},
+		&cobra.Group{ID: groupSecrets, Title: "Secrets:"},
 		&cobra.Group{ID: groupLab, Title: "Lab:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
@@ -75,10 +81,12 @@ func newRootCmd(a *app) *cobra.Command {
 	}
 	add(groupWrite, newFmtCmd(a), newValidateCmd(a), newShowCmd(a), newLockCmd(a), newUpdateCmd(a))
 	add(groupShip, newBuildCmd(a), newPlanCmd(a), newDeployCmd(a), newRollbackCmd(a), newReleaseCmd(a))
-	add(groupSee, newStatusCmd(a))
+	add(groupSee, newStatusCmd(a), newExplainCmd(a))
 	add(groupHosts, newHostCmd(a), newExecCmd(a))
+	add(groupMesh, newMeshCmd(a), newCACmd(a))
+	add(groupSecrets, newSecretCmd(a))
 	add(groupLab, newLabCmd(a))
-	add(groupOther, newVersionCmd(a))
+	add(groupOther, newAgentCmd(a), newSchemaCmd(a), newVersionCmd(a))
 	for _, c := range root.Commands() {
 		if c.HasSubCommands() {
 			c.Args = knownCommand
@@ -100,10 +108,11 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return usageErrorf("%s has no command %q%s\nSee: %s --help", cmd.CommandPath(), args[0], hint, cmd.CommandPath())
 }
 
-// nearestFlag is ". Did you mean --on?" for an unknown flag, or nothing.
+// nearestFlag is ". Did you mean --on?" for an unknown flag, or nothing. One
+// letter is near to every short name, so it says nothing.
 func nearestFlag(cmd *cobra.Command, err error) string {
 	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) {
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return ""
 	}
 	best, distance := "", 3
@@ -142,7 +151,10 @@ func printError(a *app, cmd *cobra.Command, err error) {
 	if errors.As(err, &e) && e.err == nil {
 		return
 	}
-	msg := err.Error()
+	msg, next, advised := strings.Cut(err.Error(), "\nNext: ")
+	if advised {
+		msg += "\nNext: " + deploy.Typed(a.lab, next)
+	}
 	if isUsage(msg) {
 		msg = fmt.Sprintf("%s\nUsage: %s\nSee: %s --help", msg, cmd.UseLine(), cmd.CommandPath())
 	}
@@ -152,7 +164,7 @@ func printError(a *app, cmd *cobra.Command, err error) {
 // isUsage recognises cobra's own complaints about arguments, which have no type.
 func isUsage(msg string) bool {
 	return strings.HasPrefix(msg, "accepts ") || strings.HasPrefix(msg, "requires at least") ||
-		strings.HasPrefix(msg, "required flag") || strings.HasPrefix(msg, "unknown command")
+		strings.HasPrefix(msg, "required flag") || strings.HasPrefix(msg, "if any flags in the group") || strings.HasPrefix(msg, "unknown command")
 }
 
 func defaultString(s, def string) string {

@@ -1,192 +1,175 @@
 package main
 
 import (
-	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nixmesh/nixmesh/compile"
+	"github.com/nixmesh/nixmesh/mesh"
 	"github.com/nixmesh/nixmesh/spec"
 )
 
+// shownKinds are what show takes a name of.
+func shownKinds() []string {
+	return []string{"host", "service", "route", "gateway", "external", "operator"}
+}
+
 func newShowCmd(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "show [host|service NAME]",
-		Short: "Print the fleet, a host or a service with all defaults filled in",
+	var nix, meshDoc bool
+	cmd := &cobra.Command{
+		Use:   "show [host|service|route|gateway|external|operator NAME]",
+		Short: "Print the fleet, or a part of it, with all defaults filled in",
 		Example: `  nixmesh show
   nixmesh show service web
-  nixmesh show host app1 --json`,
-		Long: `Print the fleet, a host or a service with all defaults filled in and marked
-"(default)". A dash stands for what is unset and has no default.
+  nixmesh show route api                   routes in the order in which they are matched
+  nixmesh show host app1 --nix             the NixOS module that it is built with
+  nixmesh show --mesh                      the mesh configuration`,
+		Long: `Print the fleet, or a part of it, with all defaults filled in and marked
+"(default)". A dash stands for what is unset and has no default. Numbers are those of
+nixmesh.lock, a dash where nixmesh lock has not given them yet.
 
 EXIT STATUS
   0   done
   3   the spec is invalid
-  64  there is no such host or service`,
+  64  there is nothing of that name`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 0 && len(args) != 2 || len(args) == 2 && args[0] != "host" && args[0] != "service" {
-				return usageErrorf("show takes nothing, host NAME or service NAME")
+			if len(args) != 0 && len(args) != 2 || len(args) == 2 && !slices.Contains(shownKinds(), args[0]) {
+				return usageErrorf("show takes nothing, or NAME after one of %s", strings.Join(shownKinds(), ", "))
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return runShow(a, args) },
+		ValidArgs: shownKinds(),
+		RunE: func(_ *cobra.Command, args []string) error {
+			switch {
+			case meshDoc:
+				return runShowMesh(a, args)
+			case nix:
+				return runShowNix(a, args)
+			default:
+				return runShow(a, args)
+			}
+		},
 	}
+	cmd.Flags().BoolVar(&nix, "nix", false, "print the compiled NixOS module of a host, or of all")
+	cmd.Flags().BoolVar(&meshDoc, "mesh", false, "print the compiled mesh configuration")
+	cmd.MarkFlagsMutuallyExclusive("nix", "mesh")
+	return cmd
 }
 
 func runShow(a *app, args []string) error {
-	l, err := a.loadSpec()
+	s, err := a.newShower()
 	if err != nil {
 		return err
+	}
+	if len(args) == 0 {
+		return a.printShown("fleet", s.whole())
+	}
+	kind, name := args[0], args[1]
+	if kind == "route" {
+		return s.printRoutes(a, name)
+	}
+	n, err := s.named(kind, name)
+	if err != nil {
+		return err
+	}
+	return a.printShown(kind, n)
+}
+
+// printShown prints a thing as text, or as JSON under the name of its kind.
+func (a *app) printShown(kind string, n *node) error {
+	if a.isJSON() {
+		return printJSON(a.stdout, map[string]any{"schema": "nixmesh.show/1", "kind": kind, kind: n.tree()})
+	}
+	return n.print(a.stdout, a.style(a.stdout), "")
+}
+
+// shower turns the fleet into what show prints.
+type shower struct {
+	fleet *spec.Fleet
+	lock  *spec.Lock
+	mesh  *mesh.Config
+	edges map[*spec.Upstream]spec.Edge // of services
+	views []*spec.View
+}
+
+func (a *app) newShower() (*shower, error) {
+	l, lock, err := a.loadLocked()
+	if err != nil {
+		return nil, err
+	}
+	return showerOf(l, lock)
+}
+
+func showerOf(l *spec.Loaded, lock *spec.Lock) (*shower, error) {
+	config, err := compile.Mesh(l.Fleet, lock, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &shower{fleet: l.Fleet, lock: lock, mesh: config, edges: map[*spec.Upstream]spec.Edge{}, views: l.Views()}
+	for _, e := range l.Fleet.Edges() {
+		if e.Settings != nil {
+			s.edges[e.Settings] = e
+		}
+	}
+	return s, nil
+}
+
+// loadLocked reads a valid fleet and its lock.
+func (a *app) loadLocked() (*spec.Loaded, *spec.Lock, error) {
+	l, err := a.loadSpec()
+	if err != nil {
+		return nil, nil, err
 	}
 	lock, found := spec.ReadLock(l.Dir)
 	if found.HasErrors() {
 		a.printDiagnostics(found, withLock(l))
-		return diagnosticsExit(found)
+		return nil, nil, diagnosticsExit(found)
 	}
-	s := &shower{loaded: l, lock: lock}
-	kind, thing := "fleet", (*node)(nil)
-	if len(args) == 0 {
-		thing = s.fleet(l.Fleet)
-	} else {
-		kind = args[0]
-		if thing, err = s.named(args[0], args[1]); err != nil {
-			return err
-		}
-	}
-	if a.isJSON() {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"schema": "nixmesh.show/1", "kind": kind, kind: thing.tree()})
-	}
-	return thing.print(a.stdout, "")
+	return l, lock, nil
 }
 
-// named finds the host or service that the command line names.
-func (s *shower) named(kind, name string) (*node, error) {
-	f := s.loaded.Fleet
-	var known []string
-	if kind == "host" {
-		for _, h := range f.Hosts {
-			if h.Name == name {
-				return s.host(h), nil
-			}
-			known = append(known, h.Name)
-		}
-	} else {
-		for _, sv := range f.Services {
-			if sv.Name == name {
-				return s.service(sv), nil
-			}
-			known = append(known, sv.Name)
-		}
-	}
-	return nil, usageErrorf("the fleet has no %s %q; it has %s", kind, name, strings.Join(known, ", "))
-}
-
-// node is a block that is shown: its arguments, then the blocks in it.
-type node struct {
-	kind  string
-	label string
-	place string
-	args  []shownArg
-	inner []*node
-}
-
-// shownArg is one argument with its resolved value.
-type shownArg struct {
-	name      string
-	value     any // nil = unset
-	isDefault bool
-	text      string // printed in place of an empty value
-	note      string // printed behind the value
-}
-
-// print writes the node as text, aligned, inner blocks indented by two.
-func (n *node) print(w io.Writer, indent string) error {
-	title := n.kind
-	if n.label != "" {
-		title += fmt.Sprintf(" %q", n.label)
-	}
-	if n.place != "" {
-		title += "  " + n.place
-	}
-	if _, err := fmt.Fprintln(w, indent+title); err != nil {
-		return err
-	}
-	width := 0
-	for _, a := range n.args {
-		width = max(width, len(a.name))
-	}
-	for _, a := range n.args {
-		line := fmt.Sprintf("%s  %-*s  %s", indent, width, a.name, cmp.Or(a.text, shownText(a.value)))
-		if a.isDefault {
-			line += " (default)"
-		}
-		if a.note != "" {
-			line += " (" + a.note + ")"
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
-		}
-	}
-	for _, c := range n.inner {
-		if err := c.print(w, indent+"  "); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// tree is the node for JSON: arguments by name, blocks as lists by kind, and the
-// names of the arguments that have their default.
-func (n *node) tree() map[string]any {
-	t := map[string]any{}
-	if n.label != "" {
-		t["name"] = n.label
-	}
-	if n.place != "" {
-		t["place"] = n.place
-	}
-	defaults := []string{}
-	for _, a := range n.args {
-		t[a.name] = a.value
-		if a.isDefault {
-			defaults = append(defaults, a.name)
-		}
-	}
-	t["defaults"] = defaults
-	for _, c := range n.inner {
-		if slices.Contains([]string{"ssh", "rollout", "limits"}, c.kind) {
-			t[c.kind] = c.tree()
+// whole is the fleet with everything in it.
+func (s *shower) whole() *node {
+	var fleet *node
+	var others []*node
+	for _, v := range s.views {
+		if v.Kind == "fleet" {
+			fleet = s.node(v)
 			continue
 		}
-		list, _ := t[c.kind+"s"].([]any)
-		t[c.kind+"s"] = append(list, c.tree())
+		others = append(others, s.node(v))
 	}
-	return t
+	fleet.inner = append(fleet.inner, others...)
+	return fleet
 }
 
-// shownText is a value in one line.
-func shownText(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "-"
-	case string:
-		return v
-	case []string:
-		if len(v) == 0 {
-			return "[]"
+// named finds what the command line names.
+func (s *shower) named(kind, name string) (*node, error) {
+	for _, v := range s.views {
+		if v.Kind == kind && v.Label == name {
+			return s.node(v), nil
 		}
-		return strings.Join(v, ", ")
-	default:
-		text, err := json.Marshal(v)
-		if err != nil {
-			return fmt.Sprint(v)
-		}
-		return string(text)
 	}
+	return nil, s.unknown(name, kind)
 }
+
+// unknown is the error for a name that is of none of these kinds.
+func (s *shower) unknown(name string, kinds ...string) error {
+	var known []string
+	for _, v := range s.views {
+		if slices.Contains(kinds, v.Kind) {
+			known = append(known, v.Label)
+		}
+	}
+	what := strings.Join(kinds, " or ")
+	if len(known) == 0 {
+		return usageErrorf("the fleet has no %s", what)
+	}
+	return usageErrorf("the fleet has no %s %q; it has %s", what, name, strings.Join(known, ", "))
+}
+
+// where is a place as show prints it.
+func where(p spec.Place) string { return fmt.Sprintf("%s:%d", p.File, p.Line) }

@@ -16,11 +16,12 @@ func newStatusCmd(a *app) *cobra.Command {
 		Example: `  nixmesh status
   nixmesh status app1
   nixmesh status -o json`,
-		Long: `What every host runs now, on one screen; with a host: its units and its last run.
+		Long: `What every host runs now, on one screen; with a host: its units and its last run. Where
+the fleet has a mesh: who is alive in it, how well its services are, when certificates end.
 
 EXIT STATUS
   0   all well
-  1   a unit is not active
+  1   a unit is not active, or the mesh is not well
   5   a host is in neither state and needs a person
   6   something else answers at a host's address
   7   hosts unreachable`,
@@ -43,8 +44,13 @@ func runStatus(ctx context.Context, a *app, args []string) error {
 		return err
 	}
 	defer d.Close()
-	s := d.Status(ctx, hosts)
-	s.CompareSpec(f.specHash())
+	var s *deploy.FleetStatus
+	if f.hasMesh() {
+		s = d.StatusWithMesh(ctx, d.Agent, hosts)
+	} else {
+		s = d.Status(ctx, hosts)
+	}
+	s.CompareSpec(f.spec.Lab, f.specHash())
 	style := a.style(a.stdout)
 	switch {
 	case a.isJSON():

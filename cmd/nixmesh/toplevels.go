@@ -19,24 +19,30 @@ import (
 )
 
 // allocate gives numbers to what has none in nixmesh.lock. A lock that would
-// change is written where a person (or the lab) can commit it; with --locked,
-// and without a terminal, that ends the command with exit 3.
-func (f *fleet) allocate(locked bool) (note string, err error) {
+// change is written where a person (or the lab) can commit it, and said on
+// stderr; with --locked, and without a terminal, that ends the command (NM0701).
+// Once is enough: asked again, it finds nothing to do.
+func (f *fleet) allocate(locked bool) error {
+	files := withLock(&spec.Loaded{Dir: f.spec.Dir, Files: f.hcl})
+	if locked || f.lab == nil && !term.IsTerminal(f.stdin) {
+		if stale := f.lock.Stale(f.spec); len(stale) > 0 {
+			f.printDiagnostics(stale, files)
+			return diagnosticsExit(stale)
+		}
+	}
 	changed, found := f.lock.Allocate(f.spec)
-	f.printDiagnostics(found, f.hcl)
-	if found.HasErrors() {
-		return "", diagnosticsExit(found)
+	if len(found) > 0 {
+		f.printDiagnostics(found, files)
+		return diagnosticsExit(found)
 	}
 	if !changed {
-		return "", nil
-	}
-	if locked || f.lab == nil && !term.IsTerminal(f.stdin) {
-		return "", &exitError{code: exitInvalid, err: errors.New("nixmesh.lock would change\nNext: nixmesh lock, then commit nixmesh.lock")}
+		return nil
 	}
 	if err := f.lock.Write(f.spec.Dir); err != nil {
-		return "", err
+		return err
 	}
-	return "nixmesh.lock changed: commit it", nil
+	fmt.Fprintln(f.stderr, "nixmesh.lock changed: commit it")
+	return nil
 }
 
 // built is what a build gave.
@@ -60,18 +66,13 @@ func (f *fleet) build(ctx context.Context, hosts []string, locked bool, events d
 	return collect(results), nil
 }
 
-// prepare compiles the fleet and lays out the flake that Nix builds from. What
-// a person has to do with the lock is said on stderr.
+// prepare compiles the fleet and lays out the flake that Nix builds from.
 func (f *fleet) prepare(ctx context.Context, locked bool) (*nix.Workspace, error) {
 	if n := len(f.warnings); n > 0 {
-		fmt.Fprintf(f.stderr, "%s in the spec: nixmesh validate\n", counted(n, "warning"))
+		fmt.Fprintf(f.stderr, "%s in the spec: %s\n", counted(n, "warning"), deploy.Typed(f.spec.Lab, "nixmesh validate"))
 	}
-	note, err := f.allocate(locked)
-	if err != nil {
+	if err := f.allocate(locked); err != nil {
 		return nil, err
-	}
-	if note != "" {
-		fmt.Fprintln(f.stderr, note)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -85,20 +86,39 @@ func (f *fleet) prepare(ctx context.Context, locked bool) (*nix.Workspace, error
 	if err != nil {
 		return nil, err
 	}
+	ca, err := f.ca()
+	if err != nil {
+		return nil, err
+	}
 	out, err := compile.Compile(f.spec, f.lock, compile.Options{NixmeshVersion: version, NixmeshDir: tree.Dir, NixmeshNarHash: tree.NarHash,
-		Lab: f.lab != nil, Nixpkgs: f.nixpkgs()})
+		Lab: f.lab != nil, Nixpkgs: f.nixpkgs(), CA: ca, LabAnswers: labAnswers(f.spec)})
+	if err != nil {
+		return nil, err
+	}
+	replaced, err := f.labFiles()
 	if err != nil {
 		return nil, err
 	}
 	w := f.workspace()
 	trees := make([]nix.HostTree, 0, len(out.Hosts))
 	for _, h := range out.Hosts {
-		trees = append(trees, nix.HostTree{Name: h.Name, System: h.System, Module: h.Module, KeyModule: h.KeyModule, Roots: h.Roots})
+		trees = append(trees, nix.HostTree{Name: h.Name, System: h.System, Module: h.Module, KeyModule: h.KeyModule, Roots: h.Roots, Replaced: ownFiles(h.Roots, replaced)})
 	}
 	if err := w.Prepare(ctx, out.Flake, trees, tree); err != nil {
 		return nil, refusedFile(err)
 	}
 	return w, nil
+}
+
+// ownFiles are those of some files that a host names: it sees no others.
+func ownFiles(roots []string, files map[string]string) map[string]string {
+	own := map[string]string{}
+	for _, root := range roots {
+		if file, ok := files[root]; ok {
+			own[root] = file
+		}
+	}
+	return own
 }
 
 // nixpkgs is the flake reference that replaces the fleet's: NIXMESH_NIXPKGS in

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -41,8 +42,12 @@ func runValidate(a *app, strict bool) error {
 	l := spec.Load(a.dir, spec.Options{Lab: a.lab, Vars: vars, Version: version})
 	found := l.Diagnostics
 	if l.Dir != "" {
-		_, bad := spec.ReadLock(l.Dir)
+		lock, bad := spec.ReadLock(l.Dir)
 		found = append(found, bad...)
+		if lock != nil && l.Fleet != nil {
+			_, bad = lock.Allocate(l.Fleet) // in memory: what the next command that writes it would meet
+			found = append(found, bad...)
+		}
 	}
 	if strict {
 		found = found.Strict()
@@ -90,7 +95,8 @@ func (a *app) variables() (map[string]string, error) {
 	return vars, nil
 }
 
-// printDiagnostics writes them to stderr, with a last line that counts them.
+// printDiagnostics writes them to stderr, with a last line that counts
+// them and says where the first one is explained.
 func (a *app) printDiagnostics(found spec.Diagnostics, files map[string][]byte) {
 	if len(found) == 0 {
 		return
@@ -98,7 +104,7 @@ func (a *app) printDiagnostics(found spec.Diagnostics, files map[string][]byte) 
 	style := term.Detect(a.stderr, a.getenv)
 	var text bytes.Buffer
 	found.Render(&text, files, style.Colour)
-	out := text.String()
+	out := wrapDiagnostics(text.String(), style.Width)
 	if style.TTY && !style.UTF8 {
 		out = strings.NewReplacer("╷", "+", "│", "|", "╵", "+").Replace(out)
 	}
@@ -106,8 +112,11 @@ func (a *app) printDiagnostics(found spec.Diagnostics, files map[string][]byte) 
 	if !found.HasErrors() {
 		return
 	}
-	in := map[string]bool{}
+	in, first := map[string]bool{}, ""
 	for _, d := range found {
+		if d.Severity == spec.SeverityError {
+			first = cmp.Or(first, d.Code)
+		}
 		if d.Severity == spec.SeverityError && d.File != "" {
 			in[d.File] = true
 		}
@@ -119,7 +128,25 @@ func (a *app) printDiagnostics(found spec.Diagnostics, files map[string][]byte) 
 	if len(in) > 0 {
 		line += " in " + counted(len(in), "file")
 	}
-	fmt.Fprintln(a.stderr, line+". Nothing was built or contacted.")
+	line += ". Nothing was built or contacted."
+	next := "   nixmesh explain " + first
+	if style.Width > 0 && term.Width(line+next) > style.Width {
+		next = "\n" + next
+	}
+	fmt.Fprintln(a.stderr, line+next)
+}
+
+// wrapDiagnostics breaks the sentences of diagnostics behind their rule. Lines of
+// the source, which are set off by more than one blank, stay as they are.
+func wrapDiagnostics(text string, width int) string {
+	const rule = "│ "
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if sentence, is := strings.CutPrefix(line, rule); is && !strings.HasPrefix(sentence, " ") {
+			lines[i] = rule + strings.Join(term.Wrap(sentence, max(0, width-term.Width(rule))), "\n"+rule)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // diagnosticsExit is the exit code of a spec with these diagnostics: 6 if only

@@ -38,13 +38,16 @@ type fleet struct {
 
 // openFleet loads the fleet for a command that reaches hosts: diagnostics go to
 // stderr and errors end the command, with exit 3.
-func (a *app) openFleet() (*fleet, error) {
+func (a *app) openFleet() (*fleet, error) { return a.openFleetFor(spec.Options{}) }
+
+// openFleetFor is openFleet with further options.
+func (a *app) openFleetFor(options spec.Options) (*fleet, error) {
 	vars, err := a.variables()
 	if err != nil {
 		return nil, err
 	}
 	f := &fleet{app: a, tool: &nix.Tool{}}
-	options := spec.Options{Lab: a.lab, Vars: vars, Version: version}
+	options.Lab, options.Vars, options.Version = a.lab, vars, version
 	if a.lab {
 		// Without a fleet's folder, Load is what explains.
 		if _, err := spec.FindDir(a.dir); err == nil {
@@ -61,7 +64,7 @@ func (a *app) openFleet() (*fleet, error) {
 		found = append(found, bad...)
 	}
 	if found.HasErrors() {
-		a.printDiagnostics(found, l.Files)
+		a.printDiagnostics(found, withLock(l))
 		return nil, diagnosticsExit(found)
 	}
 	f.spec, f.hcl, f.warnings = l.Fleet, l.Files, found
@@ -173,7 +176,7 @@ func (f *fleet) deployer(ctx context.Context, events deploy.Sink) (*deploy.Deplo
 		Store:  &localStore{tool: f.tool, keys: keys, wrap: f.tool.Wrap},
 		Dial:   f.dial,
 		Target: f.target,
-		Verify: keys.verify, Sign: keys.sign, SignNix: keys.signNix,
+		Verify: keys.verify, Sign: keys.sign, SignNix: keys.signNix, SignMesh: keys.signFor,
 		Local:  f.localLedger(),
 		Events: events, Operator: keys.name(ctx), Holder: keys.name(ctx) + "@" + hostname(), Version: version,
 		FirstUser: "root", FirstAny: f.lab != nil, Now: f.now,

@@ -10,12 +10,16 @@ fleet "shop" {
     settle   = "3s"
     on_fail  = "stop"
   }
+
+  telemetry { access_log = "errors" }
 }
 
 operator "anna" {
   ssh     = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINRu38q/QgCaVk/IrsdZG8pOsCkTgnvQqZb8fRbZm95h anna"]
   nix_key = "anna-1:scSNUqwvlTCzaZd0B4oIr8B9f7Jx7QDKDmHal4RCx5E="
   age     = "age12ws0u98h8hlhnwxyjem6xkcx3pjgy8g49mgrtgrzp5hffe0ksa9qzvwz70"
+  ca      = true
+  access  = ["postgres"]
 }
 
 host "edge1" {
@@ -56,15 +60,49 @@ service "web" {
 
   listen "http" {}
   check { http = "/healthz" }
+
+  upstream "redis" {}
+  upstream "api" {
+    timeout = "2s"
+    retry {
+      attempts = 3
+      on       = ["5xx", "reset"]
+    }
+  }
 }
 
 service "api" {
   on      = ["@app"]
-  package = "shop-api"
   exec    = "bin/api --listen 127.0.0.1:$PORT"
+  secrets = { DATABASE_URL = "secrets/api-db.age", STRIPE_KEY = "secrets/stripe.age" }
 
   listen "http" {}
   check { http = "/healthz" }
+
+  version "v1" { package = "shop-api-v1" }
+  version "v2" {
+    package = "shop-api-v2"
+    on      = ["@canary"]
+  }
+  split = { v1 = 90, v2 = 10 }
+
+  # The plan that `nixmesh mesh shift api v2` follows.
+  canary {
+    steps       = [10, 25, 50, 100]
+    every       = "10m"
+    min_success = 99.5
+    max_p99     = "400ms"
+  }
+
+  upstream "postgres" {}
+  upstream "redis" {}
+  upstream "stripe" { timeout = "5s" }
+
+  # Callers are the services that name api as an upstream; these narrow them.
+  allow "web" { methods = ["GET", "POST"] }
+  allow "worker" { paths = ["/internal/"] }
+
+  route "/reports/" { timeout = "30s" }
 
   limits {
     memory = "512MiB"
@@ -77,11 +115,16 @@ service "worker" {
   on      = ["app2"]
   package = "shop-worker"
   exec    = "bin/worker"
+  secrets = { DATABASE_URL = "secrets/worker-db.age" }
 
   check { exec = "bin/worker ping" }
+
+  upstream "api" {}
+  upstream "postgres" {}
+  upstream "redis" {}
 }
 
-# Started by NixOS modules; watched by nixmesh.
+# Started by NixOS modules; watched and meshed by nixmesh.
 service "postgres" {
   on    = ["db1"]
   unit  = "postgresql.service"
@@ -102,3 +145,16 @@ service "redis" {
   listen "tcp" { port = 6379 }
   check { tcp = true }
 }
+
+gateway "public" {
+  on   = ["@edge"]
+  acme = "ops@shop.example"
+
+  route "shop.example" { to = "web" }
+  route "shop.example/api/" {
+    to      = "api"
+    rewrite = "/"
+  }
+}
+
+external "stripe" { hosts = ["api.stripe.com:443"] }

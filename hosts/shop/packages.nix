@@ -2,14 +2,15 @@
 final: prev:
 let
   program =
-    pname: name:
-    final.runCommand "${pname}-1.0" { meta.mainProgram = name; } ''
+    name: version: program:
+    final.runCommand "${name}-${version}" { meta.mainProgram = program; } ''
       mkdir -p $out/bin
-      cp ${final.nixmesh-lab-services}/bin/${name} $out/bin/${name}
+      cp ${final.nixmesh-lab-services}/bin/${program} $out/bin/${program}
     '';
 in
 {
-  shop-web = program "shop-web" "web";
-  shop-api = program "shop-api" "api";
-  shop-worker = program "shop-worker" "worker";
+  shop-web = program "shop-web" "1.0" "web";
+  shop-api-v1 = program "shop-api-v1" "1.8.2" "api";
+  shop-api-v2 = program "shop-api-v2" "2.0.0" "api";
+  shop-worker = program "shop-worker" "1.0" "worker";
 }

@@ -30,14 +30,21 @@ var doors = map[string][]string{
 	"github.com/godbus/dbus":          {"rollback"},
 	"github.com/spf13/cobra":          {"cmd/nixmesh"},
 	"github.com/hashicorp/memberlist": {"controlplane/gossip"},
-	"github.com/envoyproxy":           {"controlplane/xds"},
+	"github.com/envoyproxy":           {"controlplane/xds", "controlplane/xds/delta"},
+	"github.com/cncf/xds":             {"controlplane/xds"},
+	"google.golang.org/grpc":          {"controlplane/xds/delta", "lab/services/echo"},
+	"google.golang.org/protobuf":      {"controlplane/xds", "controlplane/xds/delta", "lab/services/echo"},
 	"filippo.io/age":                  {"trust"},
+	"github.com/jackc/pgx":            {"lab/services/api", "lab/services/worker"},
+	"github.com/redis/go-redis":       {"lab/services/api", "lab/services/web"},
+	"github.com/coder/websocket":      {"lab/services/echo"},
 }
 
 // mayImport is the project's own import graph: package -> what of the project
 // it may import directly. A package that is missing here may be imported by
 // nothing and imports nothing until it is added.
 var mayImport = map[string][]string{
+	"calendar":         {},
 	"selector":         {},
 	"hostfacts":        {},
 	"modules":          {},
@@ -47,12 +54,37 @@ var mayImport = map[string][]string{
 	"lab":              {},
 	"internal/term":    {},
 	"internal/arch":    {},
-	"spec":             {"selector", "trust"},
+	"internal/refusal": {},
+	"spec":             {"calendar", "selector", "trust"},
+	"mesh":             {},
 	"compile":          {"spec", "hostfacts", "modules", "selector", "mesh"},
 	"rollback":         {"hostfacts"},
+	"unseal":           {"hostfacts", "trust"},
+	"guard":            {},
 	"internal/testkit": {"remote", "trust", "hostfacts", "rollback"},
-	"deploy":           {"compile", "spec", "nix", "remote", "rollback", "trust", "hostfacts", "selector", "internal/term", "agentapi"},
+	"deploy":           {"compile", "spec", "mesh", "nix", "remote", "rollback", "trust", "hostfacts", "selector", "internal/term", "agentapi"},
 	"cmd/nixmesh":      {"*"},
+
+	"agentapi":                   {},
+	"controlplane":               {"mesh", "trust", "agentapi", "hostfacts", "controlplane/catalog", "controlplane/gossip", "controlplane/sync", "controlplane/health", "controlplane/ca", "controlplane/api", "controlplane/xds", "controlplane/xds/delta", "guard"},
+	"controlplane/xds":           {"controlplane/catalog", "hostfacts", "mesh"},
+	"controlplane/xds/delta":     {"controlplane/xds"},
+	"controlplane/catalog":       {"mesh"},
+	"controlplane/gossip":        {"internal/refusal"},
+	"controlplane/sync":          {"controlplane/catalog", "trust", "internal/refusal"},
+	"controlplane/health":        {"hostfacts"},
+	"controlplane/ca":            {"mesh", "trust", "hostfacts"},
+	"controlplane/api":           {"agentapi"},
+	"bench/change":               {"agentapi", "controlplane/catalog", "lab", "trust"},
+	"bench/benchlab":             {"agentapi", "internal/testkit/labuser", "lab", "mesh", "trust"},
+	"bench/flip":                 {"agentapi", "bench/benchlab", "lab"},
+	"bench/permission":           {"agentapi", "bench/benchlab", "internal/testkit/labuser", "mesh"},
+	"bench/split":                {"agentapi", "bench/benchlab", "mesh"},
+	"bench/hops":                 {"bench/benchlab", "internal/testkit/labuser", "lab"},
+	"internal/testkit/memnet":    {},
+	"internal/testkit/envoytest": {"lab"},
+	"internal/testkit/labuser":   {},
+	"internal/testkit/plainwire": {"trust"},
 }
 
 type pkg struct {

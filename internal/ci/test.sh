@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CGO_ENABLED=0
+export GOFLAGS=-trimpath # as `make build`, whose packages the tests have then
 
 need() { # need PROGRAM PACKAGE
 	command -v "$1" >/dev/null && return 0
@@ -18,6 +19,8 @@ need() { # need PROGRAM PACKAGE
 }
 need git git
 need ssh-keygen openssh-client
+need openssl openssl
+need systemd-analyze systemd
 
 started=$SECONDS
 echo "== gofmt, vet"
@@ -27,6 +30,8 @@ go vet ./...
 
 if reason=$(./bin/nixmesh lab check 2>&1); then
 	echo "== lab: this machine can run it"
+	need node nodejs # programs that compile at run time, for the sandbox's test
+	need java default-jdk-headless
 	./bin/nixmesh lab prepare
 	export NIXMESH_TEST_LAB=require
 else
@@ -37,19 +42,37 @@ fi
 echo "== tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+# Right below the line of a test that failed stand its parts that failed and the end
+# of what it said; below a panic, the panic.
+tell='
+function rest() {
+	for (i = lines[failed] > 100 ? lines[failed] - 99 : 1; failed != "" && i <= lines[failed]; i++) print said[failed, i]
+	lines[failed] = 0
+	failed = ""
+}
+/^=== (RUN|PAUSE|CONT|NAME) / {rest(); split($3, part, "/"); of = part[1]; full = $3; next}
+/^ +--- / {if (failed != "" && $2 == "FAIL:") print; next}
+/^(ok|FAIL|panic:|fatal error:|--- )/ {rest(); print; fflush()}
+/^(panic:|fatal error:)/ {of = ""; loud = 200; next}
+/^(ok|FAIL|PASS|---)/ {if ($2 == "FAIL:") failed = $3; else lines[$3] = 0; of = ""; loud = 0; next}
+loud > 0 {loud--; print; fflush(); next}
+of != "" {said[of, ++lines[of]] = "    " full ": " $0}
+END {rest()}
+'
 # Lab tests mostly wait: more of them at once than there are cores.
 set +e
-go test -count=1 -timeout 20m -parallel 5 -v ./... 2>&1 | tee "$log" | grep --line-buffered -E '^(ok|FAIL|panic:|--- )'
+go test -ldflags='-s -w' -count=1 -timeout 25m -parallel 4 -v ./... 2>&1 | tee "$log" | awk "$tell"
 status=${PIPESTATUS[0]}
 set -e
-if [ "$status" != 0 ]; then
-	echo "== what failed"
-	awk '/^=== (RUN|PAUSE|CONT)/ {next} /^ok / || /no test files/ {next} /^ *--- PASS/ {next} {print}' "$log" | tail -400
-	exit "$status"
-fi
+[ "$status" = 0 ] || exit "$status"
 if grep -qE '^ *--- SKIP' "$log"; then
 	echo "== skipped, and why"
-	grep -E -A1 '^ *--- SKIP' "$log"
+	# The reason stands where the test said it, which for a part of a test is far
+	# before the line that says it was skipped.
+	awk '/^=== (RUN|PAUSE|CONT|NAME) / {of = $3; next}
+		/^ *--- SKIP/ {print; print (said[$3] != "" ? said[$3] : "        and it does not say why"); next}
+		/^ *--- / {of = $3; next}
+		/^ *[^ ]+\.go:[0-9]+: / {said[of] = $0}' "$log"
 	if [ "$NIXMESH_TEST_LAB" = require ]; then
 		echo "a test was skipped though its parts run here" >&2
 		exit 1

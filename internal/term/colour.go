@@ -35,9 +35,9 @@ func (s Style) State(t string) string {
 	switch strings.TrimRight(word, ":,") {
 	case "ok", "done", "deployed", "running", "committed", "active", "healthy":
 		return s.Good(t)
-	case "FAIL", "failed", "degraded", "needs-operator", "unreachable":
+	case "FAIL", "failed", "degraded", "needs-operator", "unreachable", "critical", "expired", "none":
 		return s.Bad(t)
-	case "rolled", "reverted", "drifted", "unknown", "refused":
+	case "rolled", "reverted", "drifted", "unknown", "refused", "warn":
 		return s.Warn(t)
 	case "-", "not", "unchanged":
 		return s.Dim(t)

@@ -2,32 +2,30 @@ package testkit
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/nixmesh/nixmesh/remote"
 	"github.com/nixmesh/nixmesh/trust"
 )
 
-// SSHD starts the real OpenSSH server on 127.0.0.1 for the user who runs the
-// test, and returns how to log in. The server of this machine is taken, else
-// the one that the program of NixEnv runs, else the lab's. extra are lines of
-// sshd_config.
+// SSHD is the real OpenSSH server on 127.0.0.1 for the user who runs the test;
+// it returns how to log in. The server of this machine is taken, else the one
+// that the program of NixEnv runs, else the lab's. It gets connections that are
+// there already, each in a process of its own, so that no other program can take
+// its port before it listens. extra are lines of sshd_config.
 func SSHD(t *testing.T, lab func(*testing.T) Wrap, extra ...string) remote.Target {
 	t.Helper()
 	run, path := findSSHD(t, lab)
 	dir := t.TempDir()
 	host := saveKey(t, dir, "host")
 	saveKey(t, dir, "login")
-	port := freePort(t)
 	config := append([]string{
-		"Port " + strconv.Itoa(port), "ListenAddress 127.0.0.1", "HostKey " + filepath.Join(dir, "host"),
+		"HostKey " + filepath.Join(dir, "host"),
 		"AuthorizedKeysFile " + filepath.Join(dir, "login.pub"), "StrictModes no", "UsePAM no", "PidFile none",
 		"PasswordAuthentication no", "PermitRootLogin prohibit-password", "LogLevel ERROR",
 	}, extra...)
@@ -35,25 +33,55 @@ func SSHD(t *testing.T, lab func(*testing.T) Wrap, extra ...string) remote.Targe
 	if err := os.WriteFile(file, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := run(context.Background(), os.Environ(), path, "-D", "-e", "-f", file)
-	var log strings.Builder
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() && log.Len() > 0 {
-			t.Logf("sshd: %s", log.String())
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := listener.AcceptTCP()
+			if err != nil {
+				return
+			}
+			socket, err := conn.File()
+			_ = conn.Close()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			cmd := run(ctx, os.Environ(), path, "-i", "-e", "-f", file)
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = socket, socket, log
+			err = cmd.Start()
+			_ = socket.Close()
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			if err != nil {
+				return
+			}
+			wg.Go(func() { _ = cmd.Wait() }) // how a session ends is the client's to judge
 		}
 	})
-	awaitPort(t, port)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		cancel()
+		wg.Wait()
+		_ = log.Close()
+		if said, err := os.ReadFile(log.Name()); t.Failed() && err == nil && len(said) > 0 {
+			t.Logf("sshd: %s", said)
+		}
+	})
 	user := os.Getenv("USER")
 	if os.Getuid() == 0 {
 		user = "root"
 	}
-	return remote.Target{Name: "app1", Address: "127.0.0.1", Port: port, User: user, HostKey: host.Authorized,
+	return remote.Target{Name: "app1", Address: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, User: user, HostKey: host.Authorized,
 		KeyFiles: []string{filepath.Join(dir, "login")}, NoConfig: true}
 }
 
@@ -85,28 +113,4 @@ func saveKey(t *testing.T, dir, name string) trust.SSHKey {
 		t.Fatal(err)
 	}
 	return k
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func awaitPort(t *testing.T, port int) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for time.Now().Before(deadline) {
-		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-		if err == nil {
-			c.Close()
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("sshd does not listen")
 }

@@ -2,12 +2,18 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+)
+
+const (
+	brief   = "10s" // rollout.confirm that is to run out
+	faulted = "10s" // rollout.settle in which a fault is placed, by a run of the program
 )
 
 // Faults of the new system itself: the host finds them and goes back.
@@ -21,7 +27,7 @@ func TestBadGenerations(t *testing.T) {
 		name, nixos, says string
 	}{
 		{"activation script fails", `{ "system.activationScripts.broken" = { text = "false" } }`, "activat"},
-		{"new unit fails", `{ "systemd.services.broken" = { wantedBy = ["multi-user.target"], script = "exit 3", serviceConfig = { Type = "oneshot" } } }`, "broken.service"},
+		{"new unit fails", `{ "systemd.services.broken" = { wantedBy = ["multi-user.target"], script = "echo nothing works here; exit 3", serviceConfig = { Type = "oneshot" } } }`, "nothing works here"},
 		{"unit that cannot be loaded", `{ "systemd.services.broken" = { wantedBy = ["multi-user.target"], serviceConfig = { ExecStart = ["/bin/sh -c true", "/bin/sh -c false"] } } }`, "broken.service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -33,17 +39,17 @@ func TestBadGenerations(t *testing.T) {
 	}
 	f.nixos("h1", "{}")
 	for _, c := range []struct {
-		name, env, says string
+		name, env, says, confirm string
 	}{
-		{"check fails", `  env = { FAIL_HEALTH = "1" }`, "503"},
-		{"crash loop that is never failed", `  env = { CRASH_AFTER = "700ms" }`, "web"},
+		{"check fails", `  env = { FAIL_HEALTH = "1" }`, "503", "20s"}, // the last answer is told, and there has to be one
+		{"crash loop that is never failed", `  env = { CRASH_AFTER = "700ms" }`, "web", brief},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f.service("web", c.env)
-			f.deploy().want(t, 4).says(t, c.says, "rolled back")
+			f.deploy("--confirm", c.confirm).want(t, 4).says(t, c.says, "rolled back")
 			f.wantSettled("h1", old)
 			f.wantNoLitter("h1")
-			f.ssh("h1", "curl -sf http://127.0.0.1:20000/healthz").want(t, 0)
+			f.ssh("h1", "setpriv --reuid=nm-web --clear-groups curl -sf http://127.0.0.1:20000/healthz").want(t, 0)
 		})
 	}
 	t.Run("and the next good one passes", func(t *testing.T) {
@@ -81,6 +87,7 @@ func TestHungSwitch(t *testing.T) {
 	f.deploy().want(t, 0)
 	old := f.systems("h1").current
 	f.lab("break", "h1", "--hang-switch").want(t, 0)
+	f.activate = "20s"
 	f.service("web", `  env = { COLOUR = "blue" }`)
 	f.deploy().want(t, 4).says(t, "rolled back")
 	f.lab("heal").want(t, 0)
@@ -104,11 +111,11 @@ func TestHungRevert(t *testing.T) {
 
 	f.nixos("h1", "{}") // slow.service is stopped; going back starts it again
 	f.service("web", `  env = { FAIL_HEALTH = "1" }`)
-	p := f.startDeploy("deploy", "-y")
-	f.untilPhase(t, root, time.Minute, "armed", "activating", "verifying")
+	p := f.startDeploy("deploy", "-y", "--confirm", brief)
+	f.untilPhase(t, root, "armed", "activating", "verifying")
 	f.ssh("h1", "sed -i 's/^TimeoutStartSec=180.*/TimeoutStartSec=5/' /run/systemd/system/nixmesh-revert-*.service /run/systemd/system/nixmesh-fallback-*.service && systemctl daemon-reload").want(t, 0)
 	p.wait().want(t, 4).says(t, "rolled back")
-	until(t, time.Minute, "the host is up again", func() bool {
+	until(t, "the host is up again", func() bool {
 		r := f.ssh("h1", "cat /proc/sys/kernel/random/boot_id")
 		return r.code == 0 && r.stdout != boot
 	})
@@ -123,7 +130,7 @@ func TestBrokenSSHD(t *testing.T) {
 	f.deploy().want(t, 0)
 	old := f.systems("h1").current
 	f.nixos("h1", `{ "services.openssh.ports" = [2222] }`)
-	f.deploy().want(t, 4).says(t, "rolled back")
+	f.deploy("--confirm", brief).want(t, 4).says(t, "rolled back")
 	f.wantSettled("h1", old)
 	f.wantNoLitter("h1")
 }
@@ -137,9 +144,10 @@ func TestNetworkCut(t *testing.T) {
 	root := f.host("h1").Root
 
 	t.Run("shorter than the window", func(t *testing.T) {
+		f.settle = "5s"
 		f.service("web", `  env = { COLOUR = "blue" }`)
 		p := f.startDeploy("deploy", "-y")
-		f.untilPhase(t, root, time.Minute, "activating", "verifying")
+		f.untilPhase(t, root, "activating", "verifying")
 		f.lab("break", "h1", "--cut-ssh").want(t, 0)
 		time.Sleep(4 * time.Second)
 		f.lab("heal").want(t, 0)
@@ -147,11 +155,12 @@ func TestNetworkCut(t *testing.T) {
 	})
 	t.Run("longer than the window", func(t *testing.T) {
 		old := f.systems("h1").current
+		f.settle = faulted
 		f.service("web", `  env = { COLOUR = "green" }`)
-		p := f.startDeploy("deploy", "-y")
-		f.untilPhase(t, root, time.Minute, "activating", "verifying")
+		p := f.startDeploy("deploy", "-y", "--confirm", "20s") // the commit has 30 s more
+		f.untilPhase(t, root, "activating", "verifying")
 		f.lab("break", "h1", "--cut-ssh").want(t, 0)
-		f.untilPhase(t, root, 2*time.Minute, "rolled-back")
+		f.untilPhase(t, root, "rolled-back")
 		f.lab("heal").want(t, 0)
 		p.wait().want(t, 4)
 		f.wantSettled("h1", old)
@@ -183,6 +192,9 @@ func TestPowerCut(t *testing.T) {
 			env := `  env = { COLOUR = "blue" }`
 			if c.broken {
 				env = `  env = { FAIL_HEALTH = "1" }`
+				f.confirm = brief
+			} else if c.phase != "committing" {
+				f.settle = faulted
 			}
 			f.service("web", env)
 			p := f.deployUntil(t, h, c.phase)
@@ -190,25 +202,26 @@ func TestPowerCut(t *testing.T) {
 			if err := syscall.Kill(h.PID, syscall.SIGKILL); err != nil {
 				t.Fatalf("cut the power of %s: %v", h.Name, err)
 			}
-			until(t, 10*time.Second, "the lab sees the host dead", func() bool { return f.host("h1").State == "failed" })
+			until(t, "the lab sees the host dead", func() bool { return f.host("h1").State == "failed" })
 			f.lab("heal").want(t, 0) // power is back
 			r := p.wait()
 			if r.code == 0 && len(c.ends) == 1 {
 				t.Fatalf("the deploy says that all went well: %s", r)
 			}
-			until(t, time.Minute, "the host is over it", func() bool {
+			until(t, "the host is over it", func() bool {
 				j := f.journal(f.host("h1").Root)
 				return j.Phase == "committed" || j.Phase == "rolled-back" || j.Phase == "failed"
 			})
 			j := f.journal(f.host("h1").Root)
 			t.Logf("cut in %s: journal ends %s, deploy exits %d", c.phase, j.Phase, r.code)
-			until(t, time.Minute, "the host answers", func() bool { return f.ssh("h1", "true").code == 0 })
+			until(t, "the host answers", func() bool { return f.ssh("h1", "true").code == 0 })
 			want := old
 			if j.Phase == "committed" {
 				want = j.New
 			}
 			f.wantSettled("h1", want)
 			f.wantNoLitter("h1")
+			f.confirm, f.settle = ample, calm
 			f.service("web", `  env = { COLOUR = "white" }`)
 			f.deploy().want(t, 0)
 		})
@@ -224,7 +237,7 @@ func (f *fleet) deployUntil(t *testing.T, h labHost, phase string) *process {
 		f.service("filler", fmt.Sprintf("  env = { ATTEMPT = \"%d\" }", attempt))
 		before := f.journal(h.Root).Run
 		p := f.startDeploy("deploy", "-y")
-		deadline := time.Now().Add(time.Minute)
+		deadline := time.Now().Add(5 * time.Minute)
 		for {
 			j := f.journal(h.Root)
 			if j.Run != before && j.Phase == phase {
@@ -262,6 +275,7 @@ func TestDeployerKilled(t *testing.T) {
 			f := newFleet(t, "h1")
 			f.deploy().want(t, 0)
 			h := f.host("h1")
+			f.confirm, f.activate = "20s", "60s" // the host waits for them, and a commit has to come in time
 			f.service("web", `  env = { COLOUR = "blue" }`)
 			p := f.deployUntil(t, h, c.phase)
 			old := f.journal(h.Root).Old
@@ -269,7 +283,7 @@ func TestDeployerKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.wait()
-			until(t, 2*time.Minute, "the host resolves by itself", func() bool {
+			until(t, "the host resolves by itself", func() bool {
 				switch f.journal(h.Root).Phase {
 				case "committed", "rolled-back", "failed", "rooted":
 					return true
@@ -284,7 +298,7 @@ func TestDeployerKilled(t *testing.T) {
 			}
 			f.wantSettled("h1", want)
 			// The dead deployer's lease goes stale after a minute.
-			f.deploy("--wait-lock", "90s").want(t, 0)
+			f.deploy("--wait-lock", "90s", "--confirm", ample).want(t, 0)
 			f.ssh("h1", "systemctl show -p Environment web.service").says(t, "COLOUR=blue")
 		})
 	}
@@ -298,9 +312,10 @@ func TestHungPID1(t *testing.T) {
 	f.deploy().want(t, 0)
 	old := f.systems("h1").current
 	h := f.host("h1")
+	f.settle = faulted // it is not waited for
 	f.service("web", `  env = { COLOUR = "blue" }`)
 	p := f.startDeploy("deploy", "-y")
-	f.untilPhase(t, h.Root, time.Minute, "activating", "verifying")
+	f.untilPhase(t, h.Root, "activating", "verifying")
 	if err := syscall.Kill(h.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +334,7 @@ func TestFirstContact(t *testing.T) {
 	seed := f.systems("h1").current
 	t.Run("a bad first generation goes back to the plain system", func(t *testing.T) {
 		f.service("web", `  env = { FAIL_HEALTH = "1" }`)
-		f.run("deploy", "-y", "--first", "h1", "--as", "root").want(t, 4)
+		f.run("deploy", "-y", "--first", "h1", "--as", "root", "--confirm", brief).want(t, 4)
 		f.wantSettled("h1", seed)
 		f.ssh("h1", "test ! -e /etc/nixmesh/host.json").want(t, 0)
 	})
@@ -343,27 +358,38 @@ func TestTwoDeployers(t *testing.T) {
 	f.service("web", `  env = { COLOUR = "blue" }`)
 	p := f.startDeploy("deploy", "-y")
 	root := f.host("h1").Root
-	f.untilPhase(t, root, time.Minute, "activating")
+	f.untilPhase(t, root, "activating")
 	r := f.deploy().want(t, 6)
 	if !strings.Contains(r.stdout+r.stderr, "lab@") {
 		t.Errorf("the refusal must name the holder: %s", r)
 	}
-	p.wait().want(t, 4)
+	f.lab("heal").want(t, 0) // the first one's switch goes on
+	p.wait().want(t, 0)
 }
 
-// TestLabDownLeavesNothing compares the machine before and after.
+// TestLabDownLeavesNothing looks for what a machine has of this lab: others may
+// come and go meanwhile.
 func TestLabDownLeavesNothing(t *testing.T) {
 	needLab(t)
+	var f *fleet
 	look := func() string {
-		out, err := exec.Command("sh", "-c", `grep -c nixmesh /proc/self/mounts; ip -br link | grep -c nm-; ip netns list 2>/dev/null | grep -c nm-; losetup -a 2>/dev/null | grep -c nixmesh; nft list tables 2>/dev/null | grep -c nixmesh; true`).Output()
+		c := exec.Command("sh", "-c", `ip -o -4 address | grep -F " $NET."; grep -F "$DIR" /proc/self/mounts; losetup -a | grep -F "$DIR"; pgrep -af "$DIR"; true`)
+		c.Env = append(os.Environ(), "DIR="+f.dir, "NET="+strings.TrimSuffix(f.address(0), ".11"))
+		out, err := c.Output()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(out)
 	}
-	before := look()
-	t.Run("up and down", func(t *testing.T) { newFleet(t, "h1", "h2") })
-	if after := look(); after != before {
-		t.Errorf("the lab left something behind:\nbefore:\n%s\nafter:\n%s", before, after)
+	t.Run("up and down", func(t *testing.T) {
+		f = newFleet(t, "h1", "h2")
+		up := look()
+		if !strings.Contains(up, "nmlab") || !strings.Contains(up, "/dev/loop") {
+			t.Errorf("nothing of the lab is seen: %q", up)
+		}
+		t.Logf("of the lab there is\n%s", up)
+	})
+	if after := look(); after != "" {
+		t.Errorf("the lab left something behind:\n%s", after)
 	}
 }

@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,12 +33,29 @@ type fleet struct {
 	subnet int
 	hosts  []string
 	blocks map[string]string // extra HCL by name, see set
+
+	nixpkgs  string // flake reference of the lab's
+	inputs   string // fleet.inputs, as HCL
+	confirm  string // rollout.confirm
+	settle   string // rollout.settle
+	activate string // rollout.activate_timeout
+	more     string // further lines of the fleet block
+	program  string // that is run, where it is not the one under test
 }
 
-// binary is the program under test, as `make build` left it.
+// The rollout of a fleet whose test waits for none of it to run out. A machine
+// with other work takes long to come up, and nobody waits for that to be over.
+const (
+	ample         = "180s" // rollout.confirm
+	amplySwitched = "300s" // rollout.activate_timeout
+	calm          = "1s"   // rollout.settle
+)
+
+// binary is the program under test, as `make build` left it, or
+// NIXMESH_TEST_BINARY, which has lab-services/ beside it like that one.
 func binary(t *testing.T) string {
 	t.Helper()
-	path, err := filepath.Abs("../../bin/nixmesh")
+	path, err := filepath.Abs(cmp.Or(os.Getenv("NIXMESH_TEST_BINARY"), "../../bin/nixmesh"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,20 +79,42 @@ func needLab(t *testing.T) {
 	}
 }
 
+// keep is set to look at what a failed test leaves.
+func keep() bool { return os.Getenv("NIXMESH_TEST_KEEP") != "" }
+
+// folder is a new one, which goes away with the test unless it is kept.
+func folder(t *testing.T) string {
+	t.Helper()
+	if !keep() {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("", "nixmesh-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			_ = os.RemoveAll(dir)
+		}
+	})
+	return dir
+}
+
 // newFleet boots a lab with the named hosts. It goes away with the test.
 func newFleet(t *testing.T, hosts ...string) *fleet {
 	t.Helper()
 	needLab(t)
-	f := &fleet{t: t, dir: t.TempDir(), subnet: int(subnets.Add(1)), hosts: hosts, blocks: map[string]string{}}
-	nixpkgs := os.Getenv("NIXMESH_NIXPKGS")
-	if nixpkgs == "" {
+	f := &fleet{t: t, dir: folder(t), subnet: int(subnets.Add(1)), hosts: hosts, blocks: map[string]string{}, inputs: "{}",
+		confirm: ample, settle: calm, activate: amplySwitched}
+	f.nixpkgs = os.Getenv("NIXMESH_NIXPKGS")
+	if f.nixpkgs == "" {
 		standIn, err := filepath.Abs("../nixpkgs")
 		if err != nil {
 			t.Fatal(err)
 		}
-		nixpkgs = "path:" + standIn
+		f.nixpkgs = "path:" + standIn
 	}
-	f.file("lab.hcl", fmt.Sprintf("lab {\n  nixpkgs = %q\n}\n", nixpkgs))
+	f.file("lab.hcl", fmt.Sprintf("lab {\n  nixpkgs = %q\n}\n", f.nixpkgs))
 	f.file("packages.nix", `final: prev: {
   web = final.nixmesh-lab-services;
   worker = final.nixmesh-lab-services;
@@ -85,7 +126,7 @@ func newFleet(t *testing.T, hosts ...string) *fleet {
 	}
 	f.service("web", "")
 	t.Cleanup(func() {
-		if t.Failed() && os.Getenv("NIXMESH_TEST_KEEP") != "" {
+		if t.Failed() && keep() {
 			t.Logf("kept: %s (nixmesh lab down -C %s)", f.dir, f.dir)
 			return
 		}
@@ -97,7 +138,11 @@ func newFleet(t *testing.T, hosts ...string) *fleet {
 	return f
 }
 
-func (f *fleet) address(i int) string { return fmt.Sprintf("10.98.%d.%d", f.subnet, 11+i) }
+// address is in 10.98.0.0/16, or in NIXMESH_TEST_NET ("10.97"): two processes
+// with tests on one machine need nets of their own.
+func (f *fleet) address(i int) string {
+	return fmt.Sprintf("%s.%d.%d", cmp.Or(os.Getenv("NIXMESH_TEST_NET"), "10.98"), f.subnet, 11+i)
+}
 
 // file writes a file of the fleet's folder.
 func (f *fleet) file(name, text string) {
@@ -132,22 +177,24 @@ func (f *fleet) set(name, text string) {
 	f.t.Helper()
 	f.blocks[name] = text
 	var b strings.Builder
-	b.WriteString(`fleet "e2e" {
+	fmt.Fprintf(&b, `fleet "e2e" {
   nixpkgs  = "github:NixOS/nixpkgs/nixos-26.05"
+  inputs   = %s
   overlays = ["./packages.nix"]
 
   rollout {
-    confirm          = "10s"
-    settle           = "1s"
-    activate_timeout = "20s"
+    confirm          = %q
+    settle           = %q
+    activate_timeout = %q
   }
+%s
 }
 
 operator "anna" {
   ssh     = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINRu38q/QgCaVk/IrsdZG8pOsCkTgnvQqZb8fRbZm95h anna"]
   nix_key = "anna-1:scSNUqwvlTCzaZd0B4oIr8B9f7Jx7QDKDmHal4RCx5E="
 }
-`)
+`, f.inputs, f.confirm, f.settle, f.activate, f.more)
 	for _, k := range sortedKeys(f.blocks) {
 		if f.blocks[k] != "" {
 			fmt.Fprintf(&b, "\n%s\n", f.blocks[k])
@@ -199,20 +246,47 @@ func (r result) says(t *testing.T, texts ...string) result {
 	return r
 }
 
+// output is what a process says, which can be read while it goes on.
+type output struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
 // process is a run of the program that goes on.
 type process struct {
 	t              *testing.T
 	cmd            *exec.Cmd
 	args           []string
-	stdout, stderr *bytes.Buffer
+	stdout, stderr *output
 	started        time.Time
 	cancel         context.CancelFunc
 }
 
 func (f *fleet) start(args ...string) *process {
 	f.t.Helper()
+	return f.startOn(nil, args...)
+}
+
+// startOn starts the program with an input, nil = none.
+func (f *fleet) startOn(input *os.File, args ...string) *process {
+	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	p := &process{t: f.t, cmd: exec.CommandContext(ctx, binary(f.t), args...), args: args, stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}, started: time.Now(), cancel: cancel}
+	p := &process{t: f.t, cmd: exec.CommandContext(ctx, cmp.Or(f.program, binary(f.t)), args...), args: args, stdout: &output{}, stderr: &output{}, started: time.Now(), cancel: cancel}
+	if input != nil {
+		p.cmd.Stdin = input
+	}
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	p.cmd.Dir = f.dir
 	p.cmd.Env = append(os.Environ(), "NO_COLOR=1", "NIXMESH_PROGRESS=plain")
@@ -260,9 +334,15 @@ func (f *fleet) startDeploy(args ...string) *process {
 	return f.start(append([]string{"-C", f.dir, "--lab"}, args...)...)
 }
 
-// deploy deploys without asking.
+// deploy deploys without asking. Agents that act on the mesh configuration later
+// than the program waits for them fail nobody, see wantTaken.
 func (f *fleet) deploy(more ...string) result {
-	return f.run(append([]string{"deploy", "-y"}, more...)...)
+	f.t.Helper()
+	r := f.run(append([]string{"deploy", "-y"}, more...)...)
+	if r.code == 1 && late.MatchString(r.stdout+r.stderr) {
+		return f.wantTaken(f.t, r)
+	}
+	return r
 }
 
 // lab runs a command of the lab.
@@ -323,15 +403,31 @@ func (f *fleet) journal(root string) journal {
 	return j
 }
 
-// until waits for a condition, at most d.
-func until(t *testing.T, d time.Duration, what string, ok func() bool) {
+// patience bounds every wait for a condition. How soon it comes about is said by
+// what measures it, and is no claim of the others: the machine is busy.
+const patience = 2 * time.Minute
+
+// until waits for a condition.
+func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(d)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s in vain: %s", d, what)
+	if !within(patience, ok) {
+		t.Fatalf("waited %s in vain: %s", patience, what)
+	}
+}
+
+// within says whether a condition comes true, which it asks for again and again: for
+// a third of the time at most, since asking takes of the cores that it waits for.
+func within(d time.Duration, ok func() bool) bool {
+	for deadline := time.Now().Add(d); ; {
+		asked := time.Now()
+		if ok() {
+			return true
 		}
-		time.Sleep(20 * time.Millisecond)
+		now := time.Now()
+		if now.After(deadline) {
+			return false
+		}
+		time.Sleep(max(20*time.Millisecond, 2*now.Sub(asked)))
 	}
 }
 
@@ -360,12 +456,16 @@ func (f *fleet) wantSettled(host, want string) {
 	}
 }
 
-// wantNoLitter fails where a finished run left units, timers or roots.
+// wantNoLitter fails where a finished run leaves units, timers or roots. What
+// clears up behind it is a unit of its own, which may be under way.
 func (f *fleet) wantNoLitter(host string) {
 	f.t.Helper()
-	r := f.ssh(host, `ls /run/systemd/system 2>/dev/null | grep ^nixmesh- ; systemctl list-units --all --plain --no-legend 'nixmesh-*-r[0-9]*' ; ls -d /nix/var/nix/gcroots/nixmesh/run-* 2>/dev/null; true`)
-	if strings.TrimSpace(r.stdout) != "" {
-		f.t.Errorf("%s is left with litter of a run:\n%s", host, r.stdout)
+	var r result
+	if !within(patience, func() bool {
+		r = f.ssh(host, `ls /run/systemd/system 2>/dev/null | grep ^nixmesh- ; systemctl list-units --all --plain --no-legend 'nixmesh-*-r[0-9]*' ; ls -d /nix/var/nix/gcroots/nixmesh/run-* 2>/dev/null; true`)
+		return r.code == 0 && strings.TrimSpace(r.stdout) == ""
+	}) {
+		f.t.Errorf("%s is left with litter of a run: %s", host, r)
 	}
 }
 

@@ -1,27 +1,27 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
-// later starts a script inside a host, which goes on when the call is over.
+// later starts a script inside a host, which goes on when the call is over. Its
+// turn comes before that of all others, where the machine has that: what it waits
+// for may be short.
 func (f *fleet) later(host, script string) {
 	f.t.Helper()
-	f.ssh(host, "setsid sh -c '"+script+"' </dev/null >/run/later.log 2>&1 &").want(f.t, 0)
+	f.ssh(host, "setsid sh -c 'chrt --fifo --pid 1 $$; "+script+"' </dev/null >/run/later.log 2>&1 &").want(f.t, 0)
 }
 
-// kill9 kills the process of one of the run's units, once or each time that
-// there is one. The pattern does not match the script's own command line.
-func (f *fleet) kill9(host, verb string, once bool) {
+// kill9 kills the process of one of the run's units, so often. It looks for the
+// process where the unit is, and the pattern does not match its own command line.
+func (f *fleet) kill9(host, verb string, times int) {
 	f.t.Helper()
+	unit := "/sys/fs/cgroup/system.slice/nixmesh-" + strings.TrimSuffix(verb, "-run") + "-r*.service"
 	pattern := "host [" + verb[:1] + "]" + verb[1:] + " r"
-	script := "for i in $(seq 12000); do pkill -KILL -f \"" + pattern + "\" && echo killed"
-	if once {
-		script += " && exit"
-	}
-	f.later(host, script+"; sleep 0.005; done")
+	f.later(host, fmt.Sprintf(`n=0; until [ $n = %d ]; do set -- %s; if [ -e "$1" ] && pkill -KILL -f "%s"; then echo killed; n=$((n+1)); fi; sleep 0.005; done`,
+		times, unit, pattern))
 }
 
 // wasKilled fails where kill9 never met its victim.
@@ -38,18 +38,18 @@ func TestUnitsKilled(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, verb string
-		once       bool
 		times      int
 		code       int
 		end        string
 		bad        bool // the new system fails
+		brief      bool // the end comes with the end of rollout.confirm
 		fillBoot   bool // the commit fails
 	}{
-		{name: "verify", verb: "verify", once: true, times: 1, code: 4, end: "rolled-back"},
-		{name: "commit once", verb: "commit-run", once: true, times: 1, code: 0, end: "committed"},
+		{name: "verify", verb: "verify", times: 1, code: 4, end: "rolled-back", brief: true},
+		{name: "commit once", verb: "commit-run", times: 1, code: 0, end: "committed"},
 		{name: "commit twice", verb: "commit-run", times: 2, code: 4, end: "rolled-back"},
-		{name: "undo", verb: "undo", once: true, times: 1, code: 4, end: "rolled-back", fillBoot: true},
-		{name: "revert", verb: "revert-run", once: true, times: 1, code: 4, end: "rolled-back", bad: true},
+		{name: "undo", verb: "undo", times: 1, code: 4, end: "rolled-back", fillBoot: true},
+		{name: "revert", verb: "revert-run", times: 1, code: 4, end: "rolled-back", bad: true, brief: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -57,14 +57,21 @@ func TestUnitsKilled(t *testing.T) {
 			f.deploy().want(t, 0)
 			h := f.host("h1")
 			before := f.journal(h.Root)
-			f.kill9("h1", c.verb, c.once)
+			f.kill9("h1", c.verb, c.times)
+			if c.fillBoot {
+				f.settle = faulted
+			}
 			f.service("web", `  env = { COLOUR = "blue" }`)
 			if c.bad {
 				f.service("web", `  env = { FAIL_HEALTH = "1" }`)
 			}
-			p := f.startDeploy("deploy", "-y")
+			confirm := ample
+			if c.brief {
+				confirm = brief
+			}
+			p := f.startDeploy("deploy", "-y", "--confirm", confirm)
 			if c.fillBoot {
-				until(t, time.Minute, "the run is verified on", func() bool {
+				until(t, "the run is verified on", func() bool {
 					j := f.journal(h.Root)
 					return j.Run != before.Run && j.Phase == "verifying"
 				})
@@ -98,6 +105,10 @@ func TestDiskFull(t *testing.T) {
 			f := newFleet(t, "h1")
 			f.deploy().want(t, 0)
 			h := f.host("h1")
+			f.confirm = "30s" // what has no room may wait for its end
+			if phase == "verifying" {
+				f.settle = "5s"
+			}
 			p := f.deployUntil(t, h, phase)
 			was := f.journal(h.Root)
 			f.lab("break", "h1", "--fill-store").want(t, 0)
@@ -111,6 +122,7 @@ func TestDiskFull(t *testing.T) {
 				t.Errorf("neither the old system %s nor the new one %s, whole: %+v", was.Old, was.New, s)
 			}
 			f.lab("heal").want(t, 0)
+			f.confirm, f.settle = ample, calm
 			f.service("web", `  env = { COLOUR = "white" }`)
 			f.deploy("--wait-lock", "90s").want(t, 0)
 			f.wantNoLitter("h1")
@@ -125,12 +137,15 @@ func TestBootFull(t *testing.T) {
 	f := newFleet(t, "h1")
 	f.deploy().want(t, 0)
 	old := f.systems("h1").current
+	f.settle = faulted
 	p := f.deployUntil(t, f.host("h1"), "verifying")
 	f.lab("break", "h1", "--fill-boot").want(t, 0)
 	p.wait().want(t, 4).says(t, "twice")
 	f.wantSettled("h1", old)
 	f.wantNoLitter("h1")
 	f.lab("heal").want(t, 0)
+	f.settle = calm
+	f.service("web", "")
 	f.deploy().want(t, 0)
 }
 
@@ -141,7 +156,7 @@ func TestSwitchLockHeld(t *testing.T) {
 	f := newFleet(t, "h1")
 	f.deploy().want(t, 0)
 	old := f.systems("h1").current
-	f.later("h1", `until grep -q "^ \"phase\": \"\(rooted\|armed\)\"" /var/lib/nixmesh/journal.json; do sleep 0.002; done; exec flock /run/nixos/switch-to-configuration.lock sleep 15`)
+	f.later("h1", `until grep -q "^ \"phase\": \"\(rooted\|armed\)\"" /var/lib/nixmesh/journal.json; do sleep 0.005; done; exec flock /run/nixos/switch-to-configuration.lock sleep 600`)
 	f.service("web", `  env = { COLOUR = "blue" }`)
 	f.deploy().want(t, 1).says(t, "another switch holds", "flock")
 	if j := f.journal(f.host("h1").Root); j.Phase != "failed" {
@@ -164,6 +179,7 @@ func TestProfileMoved(t *testing.T) {
 	f.deploy().want(t, 0)
 	old := f.systems("h1")
 	f.later("h1", `until grep -q "^ \"phase\": \"verifying\"" /var/lib/nixmesh/journal.json; do sleep 0.005; done; exec nix-env -p /nix/var/nix/profiles/system --set `+theirs)
+	f.settle = "5s"
 	f.service("web", `  env = { COLOUR = "green" }`)
 	f.deploy().want(t, 4).says(t, "moved by somebody else")
 	now := f.systems("h1")

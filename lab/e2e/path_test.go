@@ -1,12 +1,12 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestPath is the main road: first contact, no-op, change, rollback.
@@ -18,7 +18,7 @@ func TestPath(t *testing.T) {
 	f.deploy().want(t, 0).says(t, "h1", "h2")
 	first := f.systems("h1")
 	f.wantSettled("h1", first.current)
-	f.ssh("h1", "curl -sf http://127.0.0.1:20000/healthz").want(t, 0)
+	f.ssh("h1", "setpriv --reuid=nm-web --clear-groups curl -sf http://127.0.0.1:20000/healthz").want(t, 0)
 
 	t.Run("unchanged fleet evaluates nothing", func(t *testing.T) {
 		r := f.deploy().want(t, 0)
@@ -44,11 +44,11 @@ func TestPath(t *testing.T) {
 		f.wantSettled("h1", first.current)
 	})
 	t.Run("rollback", func(t *testing.T) {
-		r := f.run("rollback", "-y").want(t, 0)
+		r := f.wantTaken(t, f.run("rollback", "-y"))
 		t.Logf("rollback: %.2fs", r.took.Seconds())
 		f.ssh("h2", "test ! -e /etc/motd-e2e").want(t, 0)
 		f.run("release", "list").want(t, 0).says(t, "rollback")
-		f.run("status").want(t, 0).says(t, "h1", "h2")
+		f.eventually(t, 0, []string{"status"}, "h1", "h2")
 	})
 	t.Run("a second folder sees the releases", func(t *testing.T) {
 		if err := os.RemoveAll(f.dir + "/.nixmesh/releases"); err != nil {
@@ -128,9 +128,9 @@ func TestWrongHostKey(t *testing.T) {
 
 // until a deploy has brought the host into a phase; the journal is read from
 // outside, so that a host without network can be watched, too.
-func (f *fleet) untilPhase(t *testing.T, root string, d time.Duration, phases ...string) {
+func (f *fleet) untilPhase(t *testing.T, root string, phases ...string) {
 	t.Helper()
-	until(t, d, "phase "+strings.Join(phases, " or "), func() bool {
+	until(t, "phase "+strings.Join(phases, " or "), func() bool {
 		now := f.journal(root).Phase
 		for _, p := range phases {
 			if p == now {
@@ -139,4 +139,28 @@ func (f *fleet) untilPhase(t *testing.T, root string, d time.Duration, phases ..
 		}
 		return false
 	})
+}
+
+// TestOtherSSHPort: a host whose sshd listens elsewhere is reached there from the
+// first contact on, and from there only.
+func TestOtherSSHPort(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "h1")
+	f.lab("down").want(t, 0)
+	f.set("host h1", fmt.Sprintf(`host "h1" {
+  address = %q
+  imports = ["./hosts/h1.nix"]
+  nixos   = { "services.openssh.ports" = [2222] }
+
+  ssh {
+    port = 2222
+    jump = "nobody@192.0.2.1:22"
+  }
+}`, f.address(0)))
+	f.lab("up").want(t, 0)
+	f.deploy().want(t, 0).says(t, "lab overrides")
+	f.ssh("h1", "sshd -T -f /etc/ssh/sshd_config | grep -c ^port").want(t, 0).says(t, "1")
+	f.service("web", `  env = { COLOUR = "blue" }`)
+	f.deploy().want(t, 0)
+	f.eventually(t, 0, []string{"status"})
 }

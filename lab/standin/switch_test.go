@@ -100,7 +100,7 @@ func TestSwitch(t *testing.T) {
 			"stopping the following units: removed.service, stopped.service\n", "NOT restarting the following changed units: left.service\n",
 			"reloading the following units: reloaded.service\n", "restarting the following units: restarted.service\n", "starting the following units: stopped.service\n",
 			"the following new units were started: new.service"},
-			never: []string{"same.service"},
+			never: []string{"same.service", "restarted.socket"},
 			then:  "ls /run/was-reloaded /run/nixos; systemctl is-active removed stopped", answer: "/run/was-reloaded\n\n/run/nixos:\nswitch-to-configuration.lock\ninactive\nactive"},
 		{variant: "base", action: "test", says: []string{"stopping the following units: new.service, stopped.service\n"}},
 		{variant: "fails", action: "test", code: 4, says: []string{"warning: the following units failed: bad.service\n", "Failed with result 'exit-code'"},

@@ -19,7 +19,7 @@ in
     instances.hello = {
       package = pkgs.hello;
       user = "nm-hello";
-      uid = 30000;
+      uid = 32000;
       exec = [ "bin/hello" ];
     };
   };

@@ -1,4 +1,5 @@
 # db1's machine: disks, loader and network, as its installer wrote them. Everything else comes from nixmesh.hcl.
+{ pkgs, ... }:
 {
   fileSystems."/" = {
     device = "/dev/disk/by-label/nixos";
@@ -28,6 +29,13 @@
       { name = "api"; }
       { name = "worker"; }
     ];
+    # Before its first start: the database, and what its roles may do in it.
+    initialScript = pkgs.writeText "shop.sql" ''
+      CREATE DATABASE shop;
+      \connect shop
+      CREATE TABLE visits (at timestamptz DEFAULT now(), host text, version text);
+      GRANT SELECT, INSERT ON visits TO PUBLIC;
+    '';
     authentication = ''
       host shop api,worker 127.0.0.1/32 trust
     '';

@@ -92,6 +92,8 @@ in
     links."example" = "/usr/lib";
     mainProgram = "systemctl";
   };
+  # Not Debian's: the lab lays it below every host.
+  envoy-bin = pkgs.runCommand "envoy-1.40.0" { meta.mainProgram = "envoy"; } "mkdir -p $out/bin; ln -s /usr/lib/nixmesh-lab/envoy $out/bin/";
   postgresql = image "postgresql" {
     programs = "clusterdb createdb createuser dropdb dropuser initdb pg_basebackup pg_ctl pg_dump pg_isready pg_resetwal pg_restore postgres psql reindexdb vacuumdb";
     from = "/usr/lib/postgresql/17/bin";

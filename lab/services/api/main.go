@@ -1,17 +1,20 @@
-// Api is a demo service: the shop's data, of which it has none.
+// Api is a demo service: the shop's data.
 //
-//	api --listen ADDRESS
+//	api --listen ADDRESS [--redis ADDRESS] [--stripe URL]
 //
-// "/", "/reports/" and "/internal/" say who answers to whom. Faults: see
-// package demo.
+// "/", "/reports/" and "/internal/" say who answers to whom; "/" also notes the
+// visit in the database of $DATABASE_URL_FILE and counts it in Redis, where it was
+// given a database. "/charge" asks the payment provider, and "/echo/" shows the
+// request. It is well, and starts, without any of them; it ends at once when a
+// secret that it was given ($DATABASE_URL_FILE, $STRIPE_KEY_FILE) cannot be read.
+// Faults: see package demo.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
-	"fmt"
 	"log"
-	"net/http"
 	"os"
 
 	"github.com/nixmesh/nixmesh/lab/services/demo"
@@ -19,27 +22,31 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8080", "address to listen on")
+	redis := flag.String("redis", "redis.mesh:6379", "address of the shop's Redis")
+	stripe := flag.String("stripe", "http://stripe.mesh/v1/charges", "URL of the payment provider")
 	flag.Parse()
-	os.Exit(demo.Run("api", func(ctx context.Context, f demo.Faults) error {
+	os.Exit(demo.Run("api", func(ctx context.Context, f demo.Faults) (err error) {
+		secrets, err := demo.ReadSecrets(os.Getenv, "DATABASE_URL", "STRIPE_KEY")
+		if err != nil {
+			return err
+		}
+		logger := log.New(os.Stderr, "", 0)
+		a := &api{stripe: *stripe}
+		if url := secrets["DATABASE_URL"]; url != "" {
+			if a.visits, err = openVisits(url, *redis); err != nil {
+				logger.Print(err) // well without it: "/" says the same
+				a.broken = err
+			} else {
+				defer func() { err = errors.Join(err, a.visits.close(context.WithoutCancel(ctx))) }()
+			}
+		}
 		s := &demo.Server{
 			Name:   "api",
 			Listen: *listen,
-			Mux:    pages(),
+			Mux:    a.pages(),
 			Faults: f,
-			Log:    log.New(os.Stderr, "", 0),
+			Log:    logger,
 		}
 		return s.Serve(ctx)
 	}))
-}
-
-// pages are the paths of the service. Each takes any method: what a caller may
-// do is the mesh's to say.
-func pages() *http.ServeMux {
-	mux := http.NewServeMux()
-	for path, what := range map[string]string{"/{$}": "", "/reports/": " report", "/internal/": " internal"} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, "%s%s %s %s\n", demo.Self("api"), what, r.Method, r.URL.Path)
-		})
-	}
-	return mux
 }

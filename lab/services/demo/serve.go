@@ -8,6 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +25,9 @@ type Server struct {
 	Mux    *http.ServeMux // its own paths; /healthz is added
 	Faults Faults
 	Log    *log.Logger
+
+	sick   atomic.Bool  // SIGUSR1 turns it around
+	turned atomic.Int64 // when a check saw that first, in ns; 0 = none did yet
 }
 
 // Serve listens until the context ends, then lets running requests finish.
@@ -31,13 +37,23 @@ func (s *Server) Serve(ctx context.Context) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	s.Log.Printf("listening on %s", listener.Addr())
-	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	turns := make(chan os.Signal, 1)
+	signal.Notify(turns, syscall.SIGUSR1)
+	defer signal.Stop(turns)
+	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, Protocols: &http.Protocols{}}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
+	for ctx.Err() == nil {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("serve: %w", err)
+		case <-turns:
+			s.sick.Store(!s.sick.Load())
+			s.turned.Store(0)
+		case <-ctx.Done():
+		}
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
@@ -56,6 +72,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Mux)
 	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /turned", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, s.turned.Load()) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sleep(r.Context(), s.Faults.Slow)
 		mux.ServeHTTP(w, r)
@@ -65,9 +82,14 @@ func (s *Server) Handler() http.Handler {
 // health answers whether the service is well, and logs why when it is not:
 // what an operator then finds in the unit's journal.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	s.turned.CompareAndSwap(0, time.Now().UnixNano())
 	if s.Faults.FailHealth {
 		s.Log.Print("unhealthy: FAIL_HEALTH=1")
 		http.Error(w, "unhealthy: FAIL_HEALTH=1", http.StatusServiceUnavailable)
+		return
+	}
+	if s.sick.Load() {
+		http.Error(w, "unhealthy: SIGUSR1", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")

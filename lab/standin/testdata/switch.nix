@@ -43,6 +43,11 @@ in
         same = run { description = "words ${value}"; unitConfig.OnFailure = lib.mkIf changed "left.service"; };
       }
       // (if changed then { new = run { }; } else { removed = run { }; });
+      # A restart in one step leaves the unit's socket as it is.
+      systemd.sockets.restarted = {
+        wantedBy = [ "sockets.target" ];
+        listenStreams = [ "/run/restarted.sock" ];
+      };
     }
     (variants.${variant} or { })
   ];

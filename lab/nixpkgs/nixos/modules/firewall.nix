@@ -39,7 +39,10 @@ let
   tableText = t: "table ${t.family} ${t.name}\ndelete table ${t.family} ${t.name}\ntable ${t.family} ${t.name} {\n${t.content}\n}\n";
   file = pkgs.writeTextFile {
     name = "nftables-rules";
-    text = lib.optionalString (nft.enable && nft.flushRuleset) "flush ruleset\n" + lib.concatStrings (map tableText (builtins.attrValues tables)) + lib.optionalString nft.enable nft.ruleset;
+    text = lib.optionalString (nft.enable && nft.flushRuleset) "flush ruleset\n"
+      # A firewall that was there before is gone after a reload, too.
+      + lib.optionalString (!cfg.enable) "table inet nixos-fw\ndelete table inet nixos-fw\n"
+      + lib.concatStrings (map tableText (builtins.attrValues tables)) + lib.optionalString nft.enable nft.ruleset;
     checkPhase = lib.optionalString (nft.enable && nft.checkRuleset) "unshare -rn nft --check --file \"$target\"";
   };
 in
@@ -59,7 +62,7 @@ in
       filterForward = flag false "Accepted and unused.";
       extraInputRules = mkOption { type = types.lines; default = ""; description = "Further rules of the input chain."; };
       extraForwardRules = mkOption { type = types.lines; default = ""; description = "Accepted and unused."; };
-      extraCommands = mkOption { type = types.lines; default = ""; description = "Refused: iptables."; };
+      extraCommands = mkOption { type = types.lines; default = ""; description = "Accepted and unused: commands of iptables."; };
     };
     nftables = {
       enable = flag false "Whether the firewall and the tables below are nftables.service's.";
@@ -75,7 +78,7 @@ in
     nat.enable = flag false "Accepted and unused.";
   };
   config = {
-    assertions = [ { assertion = cfg.extraCommands == ""; message = "networking.firewall.extraCommands: the stand-in has no iptables."; } ];
+    assertions = [ { assertion = nft.enable -> cfg.extraCommands == ""; message = "extraCommands is incompatible with the nftables based firewall: ${cfg.extraCommands}"; } ];
     systemd.services = lib.mkIf (cfg.enable || nft.enable) {
       ${if nft.enable then "nftables" else "firewall"} = {
         description = if nft.enable then "nftables firewall" else "Firewall";

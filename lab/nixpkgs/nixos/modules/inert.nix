@@ -7,6 +7,7 @@ let
 in
 {
   options = {
+    system.autoUpgrade.enable = flag false;
     time.timeZone = unused (types.nullOr types.str) null;
     time.hardwareClockInLocalTime = flag false;
     i18n.defaultLocale = unused types.str "en_US.UTF-8";

@@ -21,7 +21,6 @@ in
     system.extraDependencies = mkOption { type = types.listOf types.package; default = [ ]; description = "What else is in the closure."; };
     system.systemBuilderCommands = mkOption { type = types.lines; default = ""; description = "Shell text at the end of the build."; };
     system.extraSystemBuilderCmds = mkOption { type = types.lines; default = ""; description = "The older name of it."; };
-    system.autoUpgrade.enable = mkOption { type = types.bool; default = false; description = "Refused by the stand-in."; };
     specialisation = mkOption {
       type = types.attrsOf (types.submodule { options.configuration = mkOption { type = types.deferredModule; default = { }; description = "What differs."; }; });
       default = { };

@@ -53,8 +53,9 @@ let
           createHome = lib.mkDefault true;
           home = lib.mkDefault "/home/${config.name}";
           useDefaultShell = lib.mkDefault true;
+          isSystemUser = lib.mkDefault false;
         })
-        (lib.mkIf config.useDefaultShell { shell = lib.mkOverride 900 cfg.defaultUserShell; })
+        (lib.mkIf config.useDefaultShell { shell = lib.mkDefault cfg.defaultUserShell; })
       ];
     };
   group =
@@ -91,8 +92,12 @@ let
     (lib.concatStringsSep "," (lib.unique (g.members ++ map (u: u.name) (builtins.filter (u: lib.elem g.name u.extraGroups) (builtins.attrValues users)))))
   ];
   duplicates = numbers: lib.filterAttrs (_: names: builtins.length names > 1) (builtins.groupBy (x: toString x.number) numbers);
-  uids = map (u: { number = u.uid; inherit (u) name; }) (builtins.filter (u: u.uid != null) (builtins.attrValues users));
-  gids = map (g: { number = g.gid; inherit (g) name; }) (builtins.filter (g: g.gid != null) (builtins.attrValues cfg.groups));
+  # What NixOS gives to the users that Nix builds as, and to their group; the image has its own.
+  builders = map (n: { number = 30000 + n; name = "nixbld${toString n}"; }) (lib.range 1 32);
+  uids = builders ++ map (u: { number = u.uid; inherit (u) name; }) (builtins.filter (u: u.uid != null) (builtins.attrValues users));
+  gids =
+    [ { number = 30000; name = "nixbld"; } ]
+    ++ map (g: { number = g.gid; inherit (g) name; }) (builtins.filter (g: g.gid != null) (builtins.attrValues cfg.groups));
 in
 {
   options.users = {

@@ -18,7 +18,7 @@ in
     };
     configurationRevision = mkOption { type = types.nullOr types.str; default = null; description = "A revision to show."; };
     nixos = {
-      release = text lib.release "The release of the module set.";
+      release = text lib.trivial.release "The release of the module set.";
       version = text (cfg.release + cfg.versionSuffix) "The whole version.";
       versionSuffix = text ".standin" "What follows the release.";
       codeName = text "Stand-in" "The name of the release.";

@@ -95,9 +95,10 @@ rec {
               pkgs.systemd
             ]
           );
-          environment.PATH = lib.mkIf (config.path != [ ]) (
-            lib.mkOptionDefault "${lib.makeBinPath config.path}:${lib.makeSearchPath "sbin" config.path}"
-          );
+          # At the usual priority: another PATH takes mkForce.
+          environment.PATH = lib.mkIf (
+            config.path != [ ]
+          ) "${lib.makeBinPath config.path}:${lib.makeSearchPath "sbin" config.path}";
         };
       };
     socket.options = {

@@ -2,7 +2,8 @@
 { lib, pkgs }:
 let
   asText = v: if v == true then "true" else if v == false then "false" else toString v;
-  line = key: v: if v == null then "" else "${key}=${asText v}\n";
+  # Null is an empty value, which takes back what stood before.
+  line = key: v: "${key}=${asText v}\n";
   lines = set: lib.concatStrings (lib.mapAttrsToList (key: v: lib.concatMapStrings (line key) (if builtins.isList v then v else [ v ])) set);
   section = name: set: lib.optionalString (set != { }) "[${name}]\n${lines set}\n";
   nonEmpty = lib.filterAttrs (_: v: v != [ ] && v != "" && v != null);

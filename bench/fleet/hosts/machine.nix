@@ -1,0 +1,4 @@
+# A machine that only the lab has: it makes disks, loader and network.
+{
+  system.stateVersion = "26.05";
+}

@@ -1,0 +1,3 @@
+lab {
+  nixpkgs = "path:../../lab/nixpkgs"
+}
