@@ -16,11 +16,13 @@ func (f *fleet) later(host, script string) {
 
 // kill9 kills the process of one of the run's units, so often. It looks for the
 // process where the unit is, and the pattern does not match its own command line.
+// What was killed is there until its threads have had their turn to end: a process
+// counts once.
 func (f *fleet) kill9(host, verb string, times int) {
 	f.t.Helper()
 	unit := "/sys/fs/cgroup/system.slice/nixmesh-" + strings.TrimSuffix(verb, "-run") + "-r*.service"
 	pattern := "host [" + verb[:1] + "]" + verb[1:] + " r"
-	f.later(host, fmt.Sprintf(`n=0; until [ $n = %d ]; do set -- %s; if [ -e "$1" ] && pkill -KILL -f "%s"; then echo killed; n=$((n+1)); fi; sleep 0.005; done`,
+	f.later(host, fmt.Sprintf(`n=0; last=none; until [ $n = %d ]; do set -- %s; if [ -e "$1" ] && p=$(pgrep -o -P 1 -f "%s") && [ $p != $last ] && kill -KILL $p; then echo killed $p; last=$p; n=$((n+1)); fi; sleep 0.005; done`,
 		times, unit, pattern))
 }
 
