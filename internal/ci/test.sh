@@ -61,7 +61,7 @@ END {rest()}
 '
 # Lab tests mostly wait: more of them at once than there are cores.
 set +e
-go test -ldflags='-s -w' -count=1 -timeout 25m -parallel 4 -v ./... 2>&1 | tee "$log" | awk "$tell"
+go test -ldflags='-s -w' -count=1 -timeout 28m -parallel 4 -v ./... 2>&1 | tee "$log" | awk "$tell"
 status=${PIPESTATUS[0]}
 set -e
 [ "$status" = 0 ] || exit "$status"
