@@ -21,6 +21,7 @@ need git git
 need ssh-keygen openssh-client
 need openssl openssl
 need systemd-analyze systemd
+need age age
 
 started=$SECONDS
 echo "== gofmt, vet"
@@ -30,6 +31,8 @@ go vet ./...
 
 if reason=$(./bin/nixmesh lab check 2>&1); then
 	echo "== lab: this machine can run it"
+	need nft nftables
+	need ip iproute2
 	need node nodejs # programs that compile at run time, for the sandbox's test
 	need java default-jdk-headless
 	./bin/nixmesh lab prepare
