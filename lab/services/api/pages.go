@@ -11,7 +11,7 @@ import (
 )
 
 // patience bounds what a page waits for its upstreams.
-const patience = 2 * time.Second
+const patience = 10 * time.Second
 
 // api is what the pages need.
 type api struct {
