@@ -1,5 +1,7 @@
 package spec
 
+import "github.com/nixmesh/nixmesh/trust"
+
 func sshSchema(doc string) *blockSchema {
 	return of("ssh", "", doc,
 		arg("user", typeText, "The login user; it may call the host's helper by one sudo rule and nothing else.").or(`"deploy"`),
@@ -39,8 +41,9 @@ func fleetSchema() *blockSchema {
 			),
 		),
 		of("ca", "", "Lifetimes of the mesh's certificates.",
-			arg("leaf_ttl", typeDuration, "A service's certificate; renewed at half its life.").or(`"72h"`).within(600, 0),
-			arg("intermediate_ttl", typeDuration, "An authority's certificate.").or(`"365d"`).within(86400, 0),
+			arg("leaf_ttl", typeDuration, "A service's certificate; renewed at half its life.").or(`"72h"`).within(trust.MinLeafTTL.Seconds(), trust.MaxLeafTTL.Seconds()),
+			// Half of its life, when it is renewed, comes before a deploy calls it expiring.
+			arg("intermediate_ttl", typeDuration, "An authority's certificate; renewed at half its life.").or(`"365d"`).within((2*trust.RefuseCA).Seconds(), trust.RootTTL.Seconds()),
 		),
 		of("telemetry", "", "What the mesh tells of its calls.",
 			oneOf("access_log", "Which requests are logged to the journal.", "off", "errors", "all").or(`"errors"`),

@@ -81,7 +81,7 @@ func serviceSchema() *blockSchema {
 			arg("settle", typeDuration, "As in the fleet.").unset("the fleet's").eg(`"10s"`),
 			arg("min_healthy", typeInt, "Instances that stay healthy while others restart.").unset("all but one").eg("1").within(0, 1<<31-1),
 			arg("drain", typeDuration, "How long calls in flight may take before a stop.").or(`"30s"`),
-			arg("stop", typeDuration, "How long the program may take to stop.").or(`"30s"`).unset("with `unit`: its own"),
+			arg("stop", typeDuration, "How long the program may take to stop.").or(`"30s"`).within(0.001, 0).unset("with `unit`: its own"),
 		),
 	)
 }

@@ -205,7 +205,7 @@ func (d *decoder) asWhole(it item, from, to int) (int, bool) {
 	return int(n), true
 }
 
-// duration reads a time; its default and least are the grammar's, 0 when unset.
+// duration reads a time; its default and bounds are the grammar's, 0 when unset.
 func (d *decoder) duration(b *block, name string) time.Duration {
 	a := b.arg(name, typeDuration)
 	if v := d.optionalDuration(b, name); v != nil {
@@ -223,13 +223,17 @@ func (d *decoder) optionalDuration(b *block, name string) *time.Duration {
 	if !ok {
 		return nil
 	}
-	least := time.Duration(a.least * float64(time.Second))
+	least, most := inSeconds(a.least), inSeconds(a.most)
 	if it.value.Type() == cty.String {
 		if v, ok := parseDuration(it.value.AsString()); ok {
-			if v >= least {
+			switch {
+			case v < least:
+				d.wrong(it, fmt.Sprintf("%q is at least %s.", name, DurationText(least)), name+` = "10s"`)
+			case most > 0 && v > most:
+				d.wrong(it, fmt.Sprintf("%q is at most %s.", name, DurationText(most)), fmt.Sprintf("%s = %q", name, DurationText(most)))
+			default:
 				return &v
 			}
-			d.wrong(it, fmt.Sprintf("%q is at least %s.", name, DurationText(least)), name+` = "10s"`)
 			return nil
 		}
 	}
@@ -243,6 +247,9 @@ func (d *decoder) optionalDuration(b *block, name string) *time.Duration {
 	d.wrong(it, fmt.Sprintf("%q is a time: a whole number with a unit (ms, s, m, h, d).", name), name+` = "90s"`)
 	return nil
 }
+
+// inSeconds is a bound of the grammar.
+func inSeconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 // size reads bytes; its default and most are the grammar's, 0 when unset.
 func (d *decoder) size(b *block, name string) int64 {

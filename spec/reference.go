@@ -101,8 +101,11 @@ func boundsText(a argSchema) string {
 	const many = 1<<31 - 1
 	number := func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 	if a.typ == typeDuration {
-		if a.least == 0 {
+		switch {
+		case a.least == 0:
 			return ""
+		case a.most > 0:
+			return " From " + durationBound(a.least) + " to " + durationBound(a.most) + "."
 		}
 		return " At least " + durationBound(a.least) + "."
 	}
@@ -121,10 +124,7 @@ func boundsText(a argSchema) string {
 }
 
 // durationBound is a bound in seconds as the HCL writes it.
-func durationBound(seconds float64) string {
-	d, _ := parseDuration(strconv.FormatFloat(seconds*1000, 'f', -1, 64) + "ms")
-	return "`\"" + DurationText(d) + "\"`"
-}
+func durationBound(seconds float64) string { return "`\"" + DurationText(inSeconds(seconds)) + "\"`" }
 
 // DiagnosticsReference is docs/reference/diagnostics.md: a table of all codes,
 // then the page of each.
