@@ -16,11 +16,15 @@ import (
 // family, version, resource (struct nfgenmsg of linux/netfilter/nfnetlink.h).
 const headerSize = 4
 
+// askTimeout is how long an answer may take.
+const askTimeout = time.Second
+
 // socket is a netlink socket of netfilter's.
 type socket struct {
-	file *os.File
-	buf  []byte
-	seq  uint32
+	file  *os.File
+	buf   []byte
+	limit time.Duration // of a question
+	seq   uint32        // of the last question, 0 = none was asked
 }
 
 // openSocket opens a socket that hears of changes of tables, if it shall.
@@ -39,7 +43,7 @@ func openSocket(changes bool) (*socket, error) {
 	if err := unix.Bind(fd, address); err != nil {
 		return nil, errors.Join(fmt.Errorf("hear of changes of the kernel's tables: %w", err), unix.Close(fd))
 	}
-	return &socket{file: os.NewFile(uintptr(fd), "netlink"), buf: make([]byte, 64<<10)}, nil
+	return &socket{file: os.NewFile(uintptr(fd), "netlink"), buf: make([]byte, 64<<10), limit: askTimeout}, nil
 }
 
 func (s *socket) close() error { return s.file.Close() }
@@ -52,7 +56,8 @@ type message struct {
 }
 
 // read gives the next messages of tables; done is the end of a list. The error
-// of a request that the kernel refused is its errno.
+// of a request that the kernel refused is its errno. A socket that asks gets only
+// what answers its last question: what is said to one that was given up comes late.
 func (s *socket) read() (messages []message, done bool, err error) {
 	n, err := s.file.Read(s.buf)
 	if err != nil {
@@ -64,6 +69,7 @@ func (s *socket) read() (messages []message, done bool, err error) {
 	}
 	for _, m := range raw {
 		switch {
+		case s.seq != 0 && m.Header.Seq != s.seq:
 		case m.Header.Type == unix.NLMSG_DONE:
 			done = true
 		case m.Header.Type == unix.NLMSG_ERROR && len(m.Data) >= 4:
@@ -78,21 +84,12 @@ func (s *socket) read() (messages []message, done bool, err error) {
 	return messages, done, nil
 }
 
-// ask sends a request and gives what is answered. It takes at most a second.
-func (s *socket) ask(kind uint16, flags uint16, attrs []byte) ([]message, error) {
-	s.seq++
-	size := unix.NLMSG_HDRLEN + headerSize + len(attrs)
-	b := binary.NativeEndian.AppendUint32(nil, uint32(size))
-	b = binary.NativeEndian.AppendUint16(b, unix.NFNL_SUBSYS_NFTABLES<<8|kind)
-	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags)
-	b = binary.NativeEndian.AppendUint32(b, s.seq)
-	b = binary.NativeEndian.AppendUint32(b, 0)
-	b = append(b, unix.NFPROTO_INET, 0, 0, 0)
-	b = append(b, attrs...)
-	if err := s.file.SetDeadline(time.Now().Add(time.Second)); err != nil {
+// ask sends a request and gives what is answered in time.
+func (s *socket) ask(kind, flags uint16, attrs []byte) ([]message, error) {
+	if err := s.file.SetDeadline(time.Now().Add(s.limit)); err != nil {
 		return nil, err
 	}
-	if _, err := s.file.Write(b); err != nil {
+	if err := s.send(kind, flags, attrs); err != nil {
 		return nil, err
 	}
 	var all []message
@@ -106,6 +103,21 @@ func (s *socket) ask(kind uint16, flags uint16, attrs []byte) ([]message, error)
 			return all, nil
 		}
 	}
+}
+
+// send sends a request.
+func (s *socket) send(kind, flags uint16, attrs []byte) error {
+	s.seq++
+	size := unix.NLMSG_HDRLEN + headerSize + len(attrs)
+	b := binary.NativeEndian.AppendUint32(nil, uint32(size))
+	b = binary.NativeEndian.AppendUint16(b, unix.NFNL_SUBSYS_NFTABLES<<8|kind)
+	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags)
+	b = binary.NativeEndian.AppendUint32(b, s.seq)
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	b = append(b, unix.NFPROTO_INET, 0, 0, 0)
+	b = append(b, attrs...)
+	_, err := s.file.Write(b)
+	return err
 }
 
 // attributes of a message by their number; one that comes twice is the later one.
