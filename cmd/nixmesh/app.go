@@ -19,7 +19,8 @@ type app struct {
 	dir      string   // -C
 	lab      bool     // --lab
 	vars     []string // --var NAME=VALUE
-	on       string   // --on SELECTOR
+	on       string   // --on SELECTOR, of the commands that select hosts
+	selected bool     // --on was typed: it is not of the environment
 	output   string   // -o text|wide|json
 	json     bool     // --json = -o json
 	progress string   // tty|plain|json, "" = by terminal

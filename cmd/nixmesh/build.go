@@ -29,7 +29,7 @@ EXIT STATUS
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBuild(cmd.Context(), a, locked) },
 	}
 	cmd.Flags().BoolVar(&locked, "locked", false, "fail where nixmesh.lock would change")
-	return cmd
+	return a.selects(cmd)
 }
 
 func runBuild(ctx context.Context, a *app, locked bool) error {

@@ -18,7 +18,7 @@ import (
 const caSchema = "nixmesh.ca/1"
 
 func newCAStatusCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	return a.selects(&cobra.Command{
 		Use: "status", Short: "How old the CA's certificates are, of every level", Args: cobra.NoArgs,
 		Example: `  nixmesh ca status
   nixmesh ca status --on db1,db2 -o json`,
@@ -34,7 +34,7 @@ EXIT STATUS
   6   the fleet has no CA
   7   agents that do not answer; the others are fine`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCAStatus(cmd.Context(), a) },
-	}
+	})
 }
 
 // caStatus is the CA as its operators see it, and its JSON.

@@ -66,6 +66,7 @@ EXIT STATUS
 	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift, unread-loader, expiring-ca")
 	f.StringVar(&o.first, "first", "", "first contact with this host")
 	f.StringVar(&o.as, "as", "root", "user of first contact: root, or one with passwordless sudo")
+	a.selects(cmd).MarkFlagsMutuallyExclusive("first", "on")
 	return cmd
 }
 

@@ -10,9 +10,11 @@ import (
 )
 
 func newExecCmd(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "exec -- CMD [ARG...]",
+	return a.selects(&cobra.Command{
+		Use:   "exec [--on HOSTS] -- CMD [ARG...]",
 		Short: "Run a command on hosts at once, as the deploy user",
+
+		DisableFlagsInUseLine: true, // they stand before the command
 		Example: `  nixmesh exec -- uptime
   nixmesh exec --on @app -- journalctl -n 20 -u 'web*'
   nixmesh exec --on app1 -- 'df -h / | tail -1'      one word is a line of shell`,
@@ -23,7 +25,7 @@ EXIT STATUS
   the highest of the command's, else 7 for hosts that did not answer`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runExec(cmd.Context(), a, args) },
-	}
+	})
 }
 
 func runExec(ctx context.Context, a *app, args []string) error {

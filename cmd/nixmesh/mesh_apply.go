@@ -37,10 +37,17 @@ EXIT STATUS
 		RunE: func(cmd *cobra.Command, _ []string) error { return runMeshApply(cmd.Context(), a, message) },
 	}
 	cmd.Flags().StringVar(&message, "message", "", "why, for the release record")
+	_ = a.selects(cmd).Flags().MarkHidden("on") // there to be refused
 	return cmd
 }
 
 func runMeshApply(ctx context.Context, a *app, message string) error {
+	switch {
+	case a.selected:
+		return usageErrorf("a mesh configuration is the whole fleet's, so mesh apply takes no --on")
+	case a.on != "":
+		return usageErrorf("a mesh configuration is the whole fleet's, and NIXMESH_ON is %q\nNext: NIXMESH_ON= nixmesh mesh apply", a.on)
+	}
 	f, err := a.openFleet()
 	if err != nil {
 		return err

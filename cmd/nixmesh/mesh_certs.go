@@ -9,7 +9,7 @@ import (
 )
 
 func newMeshCertsCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	return a.selects(&cobra.Command{
 		Use:   "certs [HOST...]",
 		Short: "The certificates that agents hold, when they end, and who signed them",
 		Example: `  nixmesh mesh certs
@@ -24,7 +24,7 @@ EXIT STATUS
   6   the fleet has no CA, so its hosts have no agents
   7   an agent did not answer`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runMeshCerts(cmd.Context(), a, args) },
-	}
+	})
 }
 
 func runMeshCerts(ctx context.Context, a *app, args []string) error {

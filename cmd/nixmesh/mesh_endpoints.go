@@ -9,7 +9,7 @@ import (
 )
 
 func newMeshEndpointsCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	return a.selects(&cobra.Command{
 		Use:   "endpoints [SERVICE]",
 		Short: "Whom each caller reaches: as its Envoy was told, and what Envoy says of it",
 		Example: `  nixmesh mesh endpoints
@@ -30,7 +30,7 @@ EXIT STATUS
   7   an agent did not answer`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runMeshEndpoints(cmd.Context(), a, args) },
-	}
+	})
 }
 
 func runMeshEndpoints(ctx context.Context, a *app, args []string) error {

@@ -40,7 +40,7 @@ EXIT STATUS
 		RunE: func(cmd *cobra.Command, args []string) error { return runMeshRoutes(cmd.Context(), a, args, from) },
 	}
 	cmd.Flags().StringVar(&from, "from", "", "only what this `caller` may call: a service or a gateway")
-	return cmd
+	return a.selects(cmd)
 }
 
 // meshRoutesSchema names the JSON form of meshRoutes.

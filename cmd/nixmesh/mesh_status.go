@@ -9,7 +9,7 @@ import (
 )
 
 func newMeshStatusCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	return a.selects(&cobra.Command{
 		Use:   "status [HOST...]",
 		Short: "Who is alive, what runs where and how well, which document is in force",
 		Example: `  nixmesh mesh status
@@ -25,7 +25,7 @@ EXIT STATUS
   6   the fleet has no CA, so its hosts have no agents
   7   no agent answered`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runMeshStatus(cmd.Context(), a, args) },
-	}
+	})
 }
 
 func runMeshStatus(ctx context.Context, a *app, args []string) error {

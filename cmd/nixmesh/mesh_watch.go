@@ -13,7 +13,7 @@ import (
 )
 
 func newMeshWatchCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	return a.selects(&cobra.Command{
 		Use:   "watch [HOST...]",
 		Short: "Changes of hosts, services, documents and certificates, as they come",
 		Example: `  nixmesh mesh watch
@@ -26,7 +26,7 @@ EXIT STATUS
   7   no agent answers
   130 Ctrl-C`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runMeshWatch(cmd.Context(), a, args) },
-	}
+	})
 }
 
 // watchPause is how long a watch waits before it asks for another agent.

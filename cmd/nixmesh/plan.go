@@ -47,7 +47,7 @@ EXIT STATUS
 	f.BoolVar(&o.locked, "locked", false, "fail where nixmesh.lock would change")
 	f.BoolVar(&o.exitCode, "exit-code", false, "exit 2 when changes are pending")
 	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift, expiring-ca")
-	return cmd
+	return a.selects(cmd)
 }
 
 func runPlan(ctx context.Context, a *app, o planOptions) error {

@@ -44,7 +44,7 @@ EXIT STATUS
 	f.StringVar(&o.message, "message", "", "why, for the release record")
 	f.DurationVar(&o.waitLock, "wait-lock", 0, "wait so long for a lease that is held")
 	f.StringSliceVar(&o.accept, "accept", nil, "risks to accept, by name: drift, unread-loader")
-	return cmd
+	return a.selects(cmd)
 }
 
 func runRollback(ctx context.Context, a *app, args []string, o rollbackOptions) error {

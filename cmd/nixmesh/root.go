@@ -38,6 +38,7 @@ func newRootCmd(a *app) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.selected = cmd.Flags().Changed("on")
 			return a.checkFlags()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -47,13 +48,12 @@ func newRootCmd(a *app) *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageErrorf("%w%s\nSee: %s --help", err, nearestFlag(cmd, err), cmd.CommandPath())
+		return usageErrorf("%w%s\nSee: %s --help", err, flagHint(cmd, err), cmd.CommandPath())
 	})
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "directory", "C", defaultString(a.getenv("NIXMESH_FLEET"), "."), "the fleet's `folder`")
 	f.BoolVar(&a.lab, "lab", a.getenv("NIXMESH_LAB") == "1", "the fleet as the lab runs it (lab.hcl)")
 	f.StringArrayVar(&a.vars, "var", nil, "value of a variable, `NAME=VALUE`")
-	f.StringVar(&a.on, "on", a.getenv("NIXMESH_ON"), "hosts: app1,edge-*,@tag,!x")
 	f.StringVarP(&a.output, "output", "o", "text", "text, wide or json")
 	f.BoolVar(&a.json, "json", false, "the same as -o json")
 	f.StringVar(&a.progress, "progress", a.getenv("NIXMESH_PROGRESS"), "tty, plain or json")
@@ -108,12 +108,21 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return usageErrorf("%s has no command %q%s\nSee: %s --help", cmd.CommandPath(), args[0], hint, cmd.CommandPath())
 }
 
-// nearestFlag is ". Did you mean --on?" for an unknown flag, or nothing. One
+// selects gives a command --on. Only those have it that heed it.
+func (a *app) selects(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&a.on, "on", a.getenv("NIXMESH_ON"), "hosts: app1,edge-*,@tag,!x")
+	return cmd
+}
+
+// flagHint is ". Did you mean --on?" for an unknown flag, or nothing. One
 // letter is near to every short name, so it says nothing.
-func nearestFlag(cmd *cobra.Command, err error) string {
+func flagHint(cmd *cobra.Command, err error) string {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return ""
+	}
+	if unknown.GetSpecifiedName() == "on" {
+		return fmt.Sprintf(": %s selects no hosts", cmd.CommandPath())
 	}
 	best, distance := "", 3
 	consider := func(f *pflag.Flag) {

@@ -10,7 +10,7 @@ import (
 )
 
 func newStatusCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	return a.selects(&cobra.Command{
 		Use:   "status [HOST]",
 		Short: "What every host runs now, on one screen",
 		Example: `  nixmesh status
@@ -27,7 +27,7 @@ EXIT STATUS
   7   hosts unreachable`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runStatus(cmd.Context(), a, args) },
-	}
+	})
 }
 
 func runStatus(ctx context.Context, a *app, args []string) error {

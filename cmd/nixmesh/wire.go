@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/nixmesh/nixmesh/deploy"
 	"github.com/nixmesh/nixmesh/internal/term"
@@ -124,6 +125,9 @@ func (f *fleet) pick(on string) ([]string, error) {
 func (f *fleet) pickArgs(args []string) ([]string, error) {
 	if len(args) == 0 {
 		return f.pick(f.on)
+	}
+	if f.selected {
+		return nil, usageErrorf("hosts are named twice: %s, and --on %s", strings.Join(args, " "), f.on)
 	}
 	var names []string
 	for _, a := range args {
