@@ -15,13 +15,13 @@ func (d *decoder) checkNames(s *Service, b *block) {
 	env, secrets := d.ownNames(b, "env"), d.ownNames(b, "secrets")
 	d.checkClashes(b, env, secrets, env, secrets)
 	if !runsUnits(b) {
-		d.checkGiven(s, b, env)
+		d.checkGiven(s, b, env, secrets)
 	}
 	for _, v := range b.all("version") {
 		own, ownSecrets := d.ownNames(v, "env"), d.ownNames(v, "secrets")
 		d.checkClashes(v, own, ownSecrets, over(env, own), over(secrets, ownSecrets))
 		if !runsUnits(b) {
-			d.checkGiven(s, v, own)
+			d.checkGiven(s, v, own, ownSecrets)
 		}
 	}
 	d.checkSecretEnv(s, b)
@@ -70,18 +70,28 @@ func (d *decoder) checkClashes(b *block, env, secrets, allEnv, allSecrets map[st
 	}
 }
 
-// checkGiven refuses variables that nixmesh sets itself.
-func (d *decoder) checkGiven(s *Service, b *block, env map[string]hcl.Range) {
+// checkGiven refuses variables that nixmesh sets itself: a secret's value, or its
+// path, would take their place.
+func (d *decoder) checkGiven(s *Service, b *block, env, secrets map[string]hcl.Range) {
 	for _, name := range givenVariables(s) {
-		rng, written := env[name]
-		if !written {
-			continue
+		p := problem{code: "NM0313", block: b.title, detail: fmt.Sprintf("%s is given by nixmesh.", name), hint: "delete it, or use another name"}
+		if rng, written := env[name]; written {
+			p.rng = rng
+			if strings.HasPrefix(name, "PORT") {
+				p.hint = "delete it; a fixed port stands in the listen: port = 8080"
+			}
+			d.add(p)
 		}
-		hint := "delete it, or use another name"
-		if strings.HasPrefix(name, "PORT") {
-			hint = "delete it; a fixed port stands in the listen: port = 8080"
+		p.hint = "give the secret another name"
+		if rng, written := secrets[name]; written {
+			p.rng = rng
+			d.add(p)
 		}
-		d.add(problem{code: "NM0313", rng: rng, block: b.title, detail: fmt.Sprintf("%s is given by nixmesh.", name), hint: hint})
+		secret, isFile := strings.CutSuffix(name, "_FILE")
+		if rng, written := secrets[secret]; written && isFile {
+			p.rng, p.detail = rng, fmt.Sprintf("%s is given by nixmesh, and would be the path of the secret %s.", name, secret)
+			d.add(p)
+		}
 	}
 }
 
@@ -108,6 +118,11 @@ func (d *decoder) checkSecretEnv(s *Service, b *block) {
 			continue
 		}
 		seen[name] = isText
+		secret, isFile := strings.CutSuffix(name, "_FILE")
+		if isText && known[name] != nil && isFile && known[secret] != nil {
+			d.add(problem{code: "NM0313", rng: it.rng, block: b.title, detail: fmt.Sprintf("%s is the path of the secret %s already.", name, secret),
+				hint: "take it out of secret_env, or name one of the two secrets otherwise"})
+		}
 		if !isText || known[name] != nil {
 			continue
 		}
