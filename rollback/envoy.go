@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
@@ -15,8 +16,12 @@ import (
 // limits are 10 s to end and 20 s to start.
 const envoyRestart = 35 * time.Second
 
-// envoyCheck bounds a look at a file, which takes 0.2 s.
-const envoyCheck = 10 * time.Second
+// envoyCheck bounds a look at a file, which takes 0.2 s, and on a host that is busy
+// with a switch longer.
+const envoyCheck = time.Minute
+
+// errEnvoyLate is no answer, so no judgement.
+var errEnvoyLate = errors.New("no answer in time")
 
 // envoyVersion is in the name of a package: /nix/store/HASH-envoy-1.40.0/bin/envoy.
 var envoyVersion = regexp.MustCompile(`-([0-9]+\.[0-9.]+)/bin/envoy$`)
@@ -62,26 +67,66 @@ func runningEnvoy(cmdline string) *EnvoyState {
 	return state
 }
 
-// envoyFits lets the Envoy of NEW judge the file that it is going to be started with
-// after the commit, nil where it is the one that runs already or is started by the
-// switch.
-func (h *helper) envoyFits(ctx context.Context, j *Journal, facts *hostfacts.Facts) *condition {
+// envoyLook lets the Envoy of NEW judge, beside the samples, the file that it is going
+// to be started with after the commit. One that does not answer is asked again.
+type envoyLook struct {
+	h      *helper
+	wanted *hostfacts.Envoy
+
+	mu        sync.Mutex // guards what follows
+	condition condition
+	answered  bool
+}
+
+// envoyFits is the look at the next Envoy, nil where it is the one that runs already
+// or is started by the switch. wg waits for it.
+func (h *helper) envoyFits(ctx context.Context, wg *sync.WaitGroup, j *Journal, facts *hostfacts.Facts) *envoyLook {
 	old, err := h.facts(j.Old)
 	if err != nil || old.Mesh == nil || old.Mesh.Envoy == nil || facts.Mesh == nil || facts.Mesh.Envoy == nil || *old.Mesh.Envoy == *facts.Mesh.Envoy {
 		return nil //nolint:nilerr // OLD has no nixmesh
 	}
-	ctx, cancel := context.WithTimeout(ctx, envoyCheck)
-	defer cancel()
-	c := &condition{name: "the next Envoy", unit: hostfacts.EnvoyUnit, ok: true}
-	if err := h.checkEnvoy(ctx, facts.Mesh.Envoy); err != nil {
-		c.ok, c.answer = false, err.Error()
+	l := &envoyLook{h: h, wanted: facts.Mesh.Envoy}
+	l.condition = condition{name: "the next Envoy", unit: hostfacts.EnvoyUnit,
+		answer: fmt.Sprintf("envoy %s has not answered yet whether it takes %s", l.wanted.Version, l.wanted.Bootstrap)}
+	wg.Go(func() {
+		for ctx.Err() == nil && !l.ask(ctx) {
+		}
+	})
+	return l
+}
+
+// ask asks once, and says whether there was an answer.
+func (l *envoyLook) ask(ctx context.Context) bool {
+	err := l.h.checkEnvoy(ctx, l.wanted)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answered = !errors.Is(err, errEnvoyLate)
+	l.condition.ok, l.condition.answer = err == nil, ""
+	if err != nil {
+		l.condition.answer = err.Error()
 	}
-	return c
+	return l.answered
+}
+
+// judge adds the look to a sample. An Envoy that refuses its file does so for good.
+func (l *envoyLook) judge(s *sample) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.condition
+	s.add(c)
+	if l.answered && !c.ok {
+		s.hopeless = &c
+	}
 }
 
 // checkEnvoy lets an Envoy judge the file that it would start with.
 func (h *helper) checkEnvoy(ctx context.Context, wanted *hostfacts.Envoy) error {
+	ctx, cancel := context.WithTimeout(ctx, envoyCheck)
+	defer cancel()
 	res, err := h.Run(ctx, Command{Path: wanted.Binary, Args: []string{"--mode", "validate", "--config-path", wanted.Bootstrap, "--log-level", "error"}, Env: []string{}})
+	if ctx.Err() != nil { // it was killed, so its status says nothing
+		return fmt.Errorf("ask envoy %s (%s) whether it takes %s: %w", wanted.Version, wanted.Binary, wanted.Bootstrap, errEnvoyLate)
+	}
 	if err == nil && res.Code != 0 {
 		err = fmt.Errorf("status %d: %s", res.Code, lastLine(string(res.Out)))
 	}

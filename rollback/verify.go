@@ -72,17 +72,14 @@ func (h *helper) watch(ctx context.Context, j *Journal) (*Verdict, error) {
 
 	w := &watcher{h: h, j: j, facts: facts}
 	defer w.close()
-	envoy := h.envoyFits(ctx, j, facts)
+	envoy := h.envoyFits(ctx, &wg, j, facts)
 	heldSince := time.Duration(-1)
 	for {
 		now := h.Clock.Boot()
 		sample := w.sample(ctx)
 		sample.add(checks.conditions()...)
 		if envoy != nil {
-			sample.add(*envoy)
-			if !envoy.ok {
-				sample.hopeless = envoy
-			}
+			envoy.judge(sample)
 		}
 		if !sample.holds() {
 			heldSince = -1
