@@ -57,6 +57,7 @@ func codes() map[string]codeInfo {
 		"NM0319": {"Never used", SeverityWarning},
 		"NM0320": {"Not with a unit", SeverityError},
 		"NM0321": {"Unit taken twice", SeverityError},
+		"NM0322": {"User taken twice", SeverityError},
 		"NM0401": {"Upstream cannot be called", SeverityError},
 		"NM0402": {"Allow without an upstream", SeverityError},
 		"NM0403": {"Edge without an allow", SeverityError},

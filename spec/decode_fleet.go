@@ -83,6 +83,7 @@ func (b *block) rooted(path string) {
 func (d *decoder) rules(p *pairs) {
 	d.checkAccess(p)
 	d.checkUnitNames(p)
+	d.checkUsers(p)
 	d.checkPorts(p)
 	d.checkStartAfter(p)
 	d.checkSecrets(p)
