@@ -241,6 +241,32 @@ func TestSecretsAreRefused(t *testing.T) {
 	}
 }
 
+// TestSecretsAreRefusedInModules: a text of the spec enters the store, too.
+func TestSecretsAreRefusedInModules(t *testing.T) {
+	const place = `nixmesh.hcl:12 (service "web")`
+	for name, c := range map[string]struct {
+		value string // as Nix writes it
+		want  string // "" = allowed
+	}{
+		"ssh":        {`"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"`, place + ": it holds a private key"},
+		"age":        {`"\"AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ\""`, place + ": it holds an age identity"},
+		"nix":        {`"anna-1:` + strings.Repeat("A", 86) + `==\n"`, place + ": it is a secret key of nix"},
+		"public":     {`"-----BEGIN CERTIFICATE-----\nanna-1:` + strings.Repeat("A", 43) + `=\n"`, ""},
+		"ciphertext": {`"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n"`, ""},
+		"of a path":  {`(fleet + "/secrets/api-db.age")`, ""},
+	} {
+		f := newFleet(t, nil, nil)
+		f.hosts = []HostTree{{Name: "app1", Module: []byte("inputs:\n{\n  imports = [\n    {\n      _file = \"nixmesh.hcl:10 (host \\\"app1\\\")\";\n    }\n    {\n" +
+			"      _file = \"nixmesh.hcl:12 (service \\\"web\\\")\";\n      config = {\n        services.nixmesh.instances.web.environment.A = " + c.value + ";\n      };\n    }\n    {\n" +
+			"      _file = \"nixmesh.hcl:20 (service \\\"api\\\")\";\n    }\n  ];\n}\n")}}
+		err := f.w.Prepare(t.Context(), []byte("{ }"), f.hosts, f.nixmesh)
+		var refused *RefusedError
+		if errors.As(err, &refused) != (c.want != "") || refused != nil && !strings.HasPrefix(err.Error(), "host app1: "+c.want+", and ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestFolderWritesOnlyWhatDiffers(t *testing.T) {
 	dir := folderOf(t, map[string]string{"same": "1", "other": "1", "stale/deep": "1", "was-file": "1"})
 	before, _ := os.Stat(filepath.Join(dir, "same"))

@@ -7,11 +7,13 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 )
 
-// RefusedError is a file that must not enter the world-readable store.
+// RefusedError is a file, or a text of the spec, that must not enter the
+// world-readable store.
 type RefusedError struct {
-	File string // below the fleet's folder
+	File string // below the fleet's folder; of a text: its place in the spec
 	Line int    // from 1, 0 = the file itself
 	What string
 }
@@ -28,7 +30,7 @@ func (e *RefusedError) Code() string { return "NM0006" }
 
 // Next is what to do now.
 func (e *RefusedError) Next() string {
-	return "keep secrets out of files that modules name: encrypt them with age (*.age may enter), or move the file elsewhere"
+	return "keep secrets out of modules, and of files that they name: encrypt them with age (*.age may enter; a service reads them by its secrets), or move them elsewhere"
 }
 
 // secretPattern is text that only a secret holds.
@@ -53,11 +55,36 @@ func (t tree) refuseSecrets() error {
 		if err != nil {
 			return fmt.Errorf("check %s for secrets: %w", f, err)
 		}
-		for _, p := range patterns {
-			if at := p.re.FindIndex(text); at != nil {
-				return &RefusedError{File: f, Line: bytes.Count(text[:at[0]], []byte("\n")) + 1,
-					What: p.what + ", and the Nix store is world-readable"}
-			}
+		if at, what := findSecret(patterns, text); what != "" {
+			return &RefusedError{File: f, Line: bytes.Count(text[:at], []byte("\n")) + 1, What: what}
+		}
+	}
+	return nil
+}
+
+// findSecret says where a text holds a secret, and which, "" = none.
+func findSecret(patterns []secretPattern, text []byte) (at int, what string) {
+	for _, p := range patterns {
+		if at := p.re.FindIndex(text); at != nil {
+			return at[0], p.what + ", and the Nix store is world-readable"
+		}
+	}
+	return 0, ""
+}
+
+// refuseSecretTexts looks into each string of a host's module: what the spec
+// says in so many words, or takes from a file by file(). Where that stands in
+// the spec says the nearest place before it.
+func refuseSecretTexts(module []byte) error {
+	place := "its module"
+	patterns, written := secretPatterns(), strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\\`, `\`, `\"`, `"`, `\$`, `$`)
+	for _, m := range regexp.MustCompile(`(_file = |place = )?"((?:[^"\\]|\\.)*)"`).FindAllSubmatch(module, -1) {
+		text := written.Replace(string(m[2]))
+		if len(m[1]) > 0 {
+			place = text
+		}
+		if _, what := findSecret(patterns, []byte(text)); what != "" {
+			return &RefusedError{File: place, What: what}
 		}
 	}
 	return nil

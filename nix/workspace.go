@@ -53,8 +53,8 @@ type NixmeshTree struct {
 // Prepare brings the folder to what the compiler wrote: only files that differ
 // are written, what does not belong there is removed. Each host's tree holds
 // what its module names of the fleet's folder, and from there on every path
-// literal that exists. A *RefusedError is a file that must not enter the
-// world-readable store (NM0006).
+// literal that exists. A *RefusedError is a file, or a text of a module, that
+// must not enter the world-readable store (NM0006).
 func (w *Workspace) Prepare(ctx context.Context, flake []byte, hosts []HostTree, nixmesh NixmeshTree) error {
 	files, err := listAllowed(ctx, w.Fleet)
 	if err != nil {
@@ -83,6 +83,9 @@ func (w *Workspace) Prepare(ctx context.Context, flake []byte, hosts []HostTree,
 
 // treeOf is what a host sees of the fleet's folder.
 func (w *Workspace) treeOf(h HostTree) (tree, error) {
+	if err := refuseSecretTexts(h.Module); err != nil {
+		return nil, err
+	}
 	files := w.files.replacing(h.Replaced)
 	t, err := files.scan(h.Roots)
 	if err != nil {
