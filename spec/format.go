@@ -2,9 +2,7 @@ package spec
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,11 +86,7 @@ func FormatFleet(dir string) ([]Formatted, map[string][]byte, Diagnostics) {
 	s := &sink{}
 	root, err := FindDir(dir)
 	if err != nil {
-		detail := fmt.Sprintf("There is no nixmesh.hcl in %s or above.", absoluteDir(dir))
-		if !errors.Is(err, fs.ErrNotExist) {
-			detail = fmt.Sprintf("The fleet's folder cannot be found: %v.", err)
-		}
-		s.add(problem{code: "NM0002", detail: detail, hint: "name the files, or the folder with -C DIR"})
+		s.add(noFleet(dir, err, "name the files, or the folder with -C DIR"))
 		return nil, nil, s.found
 	}
 	src := &sources{sink: s, dir: root, files: map[string][]byte{}}

@@ -1,9 +1,7 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 )
 
@@ -33,11 +31,7 @@ func Load(dir string, o Options) *Loaded {
 	s := newSink()
 	root, err := FindDir(dir)
 	if err != nil {
-		p := problem{code: "NM0002", detail: fmt.Sprintf("There is no nixmesh.hcl in %s or above.", absoluteDir(dir)), hint: "nixmesh -C DIR names the fleet's folder"}
-		if !errors.Is(err, fs.ErrNotExist) {
-			p.detail = fmt.Sprintf("The fleet's folder cannot be found: %v.", err)
-		}
-		s.add(p)
+		s.add(noFleet(dir, err, "nixmesh -C DIR names the fleet's folder"))
 		return &Loaded{Diagnostics: s.found, Files: map[string][]byte{}}
 	}
 	src := &sources{sink: s, dir: root, files: map[string][]byte{}}

@@ -282,3 +282,22 @@ service "web" {
 		}
 	}
 }
+
+// TestNoFolder: a folder that is misspelled below a fleet's is not that fleet.
+func TestNoFolder(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "nixmesh.hcl", base)
+	write(t, dir, "services/web.hcl", "")
+	for name, want := range map[string]string{"services": "", "typo": "NM0002", "typo/deep": "NM0002", "nixmesh.hcl": "NM0002", "services/web.hcl": "NM0002"} {
+		given := filepath.Join(dir, name)
+		_, _, format := FormatFleet(given)
+		for _, found := range []Diagnostics{Load(given, Options{}).Diagnostics, format} {
+			switch {
+			case want == "" && found.HasErrors():
+				t.Errorf("%s: %v", name, found)
+			case want != "" && (len(found) != 1 || found[0].Code != want || found[0].Detail != "There is no folder "+given+"."):
+				t.Errorf("%s: %v", name, found)
+			}
+		}
+	}
+}

@@ -24,12 +24,23 @@ func isLab(name string) bool { return strings.TrimSuffix(name, ".json") == "lab.
 // maxFileSize bounds a file before it is parsed (NM0001).
 const maxFileSize = 4 << 20
 
+// errNoFolder is a search for a fleet that begins nowhere.
+var errNoFolder = errors.New("there is no such folder")
+
 // FindDir is the folder at or above dir that holds nixmesh.hcl, absolute and
-// without symlinks. It is an error wrapping fs.ErrNotExist if there is none.
+// without symlinks. dir itself has to be there: one that is misspelled must not
+// mean the fleet around it. It is an error wrapping fs.ErrNotExist if there is no
+// nixmesh.hcl.
 func FindDir(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("find fleet: %w", err)
+	}
+	switch info, err := os.Stat(abs); {
+	case errors.Is(err, fs.ErrPermission):
+		return "", fmt.Errorf("find fleet: %w", err)
+	case err != nil || !info.IsDir():
+		return "", fmt.Errorf("find fleet: %s: %w", abs, errNoFolder)
 	}
 	for at := abs; ; at = filepath.Dir(at) {
 		if _, err := os.Lstat(filepath.Join(at, rootFile)); err == nil {
@@ -45,12 +56,21 @@ func FindDir(dir string) (string, error) {
 	}
 }
 
-// absoluteDir is a folder as messages name it.
-func absoluteDir(dir string) string {
+// noFleet says why FindDir found none.
+func noFleet(dir string, err error, hint string) problem {
 	if abs, err := filepath.Abs(dir); err == nil {
-		return abs
+		dir = abs
 	}
-	return dir
+	p := problem{code: "NM0002", hint: hint}
+	switch {
+	case errors.Is(err, errNoFolder):
+		p.detail = fmt.Sprintf("There is no folder %s.", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		p.detail = fmt.Sprintf("There is no %s in %s or above.", rootFile, dir)
+	default:
+		p.detail = fmt.Sprintf("The fleet's folder cannot be found: %v.", err)
+	}
+	return p
 }
 
 // sources are the files of a fleet.
