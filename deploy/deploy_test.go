@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nixmesh/nixmesh/remote"
@@ -191,6 +192,80 @@ func TestLeaseHeldIsRefused(t *testing.T) {
 	}
 }
 
+// stalling is a connection that stalls with renewals and goodbyes on it.
+type stalling struct{ remote.Host }
+
+func (c stalling) Run(ctx context.Context, cmd remote.Command) (int, error) {
+	if strings.Contains(cmd.Line, "lease drop") || strings.Contains(cmd.Line, "lease renew") {
+		select {
+		case <-ctx.Done():
+			return -1, ctx.Err()
+		case <-time.After(6 * time.Second):
+		}
+	}
+	return c.Host.Run(ctx, cmd)
+}
+
+func (w *world) stall() {
+	dial := w.Dial
+	w.Dial = func(ctx context.Context, target remote.Target) (remote.Host, error) {
+		c, err := dial(ctx, target)
+		return stalling{c}, err
+	}
+}
+
+// What a stall holds up is dropped all the same, or the next deploy would be
+// refused by the lease of this one.
+func TestLeaseIsDroppedThroughAStall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.stall()
+		w.mustDeploy(t, 2)
+		wantEnds(t, w.mustDeploy(t, 3), all(EndDeployed))
+	})
+}
+
+// The end of a renewal that is under way ends the connection that it is on.
+func TestLeaseIsDroppedDuringARenewal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.stall()
+		w.Times.Renew = 10 * time.Second
+		ls := w.newLeases("release 2")
+		if _, err := ls.take(t.Context(), newLink(remote.Target{Name: "db1", User: "deploy"}, w.Dial), leaseRun, "r2-beef", 0); err != nil {
+			t.Fatal(err)
+		}
+		ls.keep(t.Context())
+		time.Sleep(w.Times.Renew + time.Second)
+		ls.drop(t.Context())
+		if held := w.hosts["db1"].lease; len(held) != 0 {
+			t.Errorf("left: %v", held)
+		}
+	})
+}
+
+// A host that went away does not hold up the end: its lease goes stale.
+func TestLeaseOfAHostThatIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		ls := w.newLeases("release 2")
+		l := newLink(remote.Target{Name: "db1", User: "deploy"}, w.Dial)
+		if _, err := ls.take(t.Context(), l, leaseRun, "r2-beef", 0); err != nil {
+			t.Fatal(err)
+		}
+		w.hosts["db1"].down = true
+		l.close()
+		begun := time.Now()
+		ls.drop(t.Context())
+		if took := time.Since(begun); took > dropAway+time.Second {
+			t.Errorf("the goodbye took %s", took)
+		}
+	})
+}
+
 func TestWaitLock(t *testing.T) {
 	w := newWorld()
 	h := w.hosts["app2"]
@@ -201,10 +276,10 @@ func TestWaitLock(t *testing.T) {
 		}
 		return 0, "", "", nil, false
 	}
-	if _, err := w.deployTo(t, t.Context(), 2, ExecuteOptions{WaitLock: 5 * time.Second}); !errors.Is(err, ErrMoved) {
+	if _, err := w.deployTo(t, t.Context(), 2, ExecuteOptions{WaitLock: time.Minute}); !errors.Is(err, ErrMoved) {
 		t.Fatalf("after waiting the plan is old: %v", err)
 	}
-	s, err := w.deployTo(t, t.Context(), 2, ExecuteOptions{WaitLock: 5 * time.Second})
+	s, err := w.deployTo(t, t.Context(), 2, ExecuteOptions{WaitLock: time.Minute})
 	if err != nil || s.Exit != ExitDone {
 		t.Fatalf("%v %v", s, err)
 	}

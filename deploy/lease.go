@@ -151,34 +151,53 @@ func (ls *leases) release(ctx context.Context, l *link, what string) {
 	}
 	ls.held = rest
 	ls.mu.Unlock()
-	ls.dropAll(ctx, mine)
+	dropAll(ctx, ls.goodbyes(mine))
 }
 
-// dropTimeout bounds the goodbye to hosts that may be away.
-const dropTimeout = 5 * time.Second
+// Bounds of the goodbye: to a host that may only be busy, and whose lease would
+// refuse the next deploy for a minute, and to one that is away already.
+const (
+	dropTimeout = 30 * time.Second
+	dropAway    = 5 * time.Second
+)
+
+// goodbye is a lease to drop, and how long to insist.
+type goodbye struct {
+	heldLease
+	req      rollback.LeaseRequest
+	patience time.Duration
+}
+
+func (ls *leases) goodbyes(held []heldLease) []goodbye {
+	all := make([]goodbye, len(held))
+	for i, h := range held {
+		all[i] = goodbye{h, rollback.LeaseRequest{Run: h.run, Holder: ls.holder, Reason: ls.reason}, dropAway}
+		if h.link.connected() {
+			all[i].patience = dropTimeout
+		}
+	}
+	return all
+}
 
 // drop ends the renewals and drops everything that is held. Hosts that do not
 // answer let it go stale.
 func (ls *leases) drop(ctx context.Context) {
+	all := ls.goodbyes(ls.all()) // first: a renewal that is ended closes its connection
 	if ls.stop != nil {
 		ls.stop()
 		<-ls.done
 	}
-	held := ls.all()
 	ls.mu.Lock()
 	ls.held = nil
 	ls.mu.Unlock()
-	ls.dropAll(ctx, held)
+	dropAll(ctx, all)
 }
 
-func (ls *leases) dropAll(ctx context.Context, held []heldLease) {
-	ctx, cancel := context.WithTimeout(ctx, dropTimeout)
-	defer cancel()
+func dropAll(ctx context.Context, all []goodbye) {
 	var wg sync.WaitGroup
-	for _, h := range held {
+	for _, g := range all {
 		wg.Go(func() {
-			req := rollback.LeaseRequest{Run: h.run, Holder: ls.holder, Reason: ls.reason}
-			_ = h.link.insist(ctx, dropTimeout, rollback.VerbLease, []string{"drop", h.what}, req, nil)
+			_ = g.link.insist(ctx, g.patience, rollback.VerbLease, []string{"drop", g.what}, g.req, nil)
 		})
 	}
 	wg.Wait()

@@ -49,6 +49,16 @@ func (l *link) host(ctx context.Context) (remote.Host, error) {
 	return c, nil
 }
 
+// connected says whether there is a shared connection, as far as we know. While one
+// is being opened there is none.
+func (l *link) connected() bool {
+	if !l.mu.TryLock() {
+		return false
+	}
+	defer l.mu.Unlock()
+	return l.conn != nil
+}
+
 // fresh opens a connection of its own.
 func (l *link) fresh(ctx context.Context) (remote.Host, error) {
 	ctx, cancel := context.WithTimeout(ctx, remote.DialTimeout+5*time.Second)
