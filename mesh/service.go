@@ -69,6 +69,23 @@ func (s *Service) Listen(name string) *Listen {
 	return nil
 }
 
+// Namesake is the other name of a listen in a Union: what had no name before, or has
+// none afterwards, is the first of those that have one. False where the listen has no
+// other name.
+func (s *Service) Namesake(listen string) (other string, ok bool) {
+	if len(s.Listens) < 2 || s.Listens[0].Name != "" {
+		return "", false
+	}
+	switch first := s.Listens[1].Name; listen {
+	case "":
+		return first, true
+	case first:
+		return "", true
+	default:
+		return "", false
+	}
+}
+
 // Version finds a version by name, nil when there is none.
 func (s *Service) Version(name string) *Version {
 	i := slices.IndexFunc(s.Versions, func(v Version) bool { return v.Name == name })

@@ -27,8 +27,10 @@ const (
 // here and this host's facts say that it runs.
 type offer struct {
 	service, listen, version string
-	protocol                 string
-	copies                   []place // at least one
+
+	runs     string  // the listen that takes its calls here, whose rules count: itself, or its mesh.Service.Namesake
+	protocol string  // that the copies speak
+	copies   []place // at least one
 }
 
 // place is where one copy listens.
@@ -38,7 +40,7 @@ type place struct {
 }
 
 func (o offer) name() string    { return mesh.EdgeName(o.service, o.listen) + at(o.version) }
-func (o offer) cluster() string { return localCluster(o.service, o.listen, o.version) }
+func (o offer) cluster() string { return localCluster(o.service, o.runs, o.version) }
 func (o offer) about() About    { return About{Service: o.service} }
 
 // inbound builds what takes calls from the mesh to the services of this host: one
@@ -50,10 +52,10 @@ func (b *builder) inbound() {
 	ruled := map[string]bool{}
 	for _, o := range b.offers() {
 		b.local(o)
-		if isHTTP(o.protocol) && !ruled[rulesExtension(o.service, o.listen)] {
-			ruled[rulesExtension(o.service, o.listen)] = true
-			b.rules(o.service, o.listen)
-			b.limits(o.service, o.listen)
+		if isHTTP(o.protocol) && !ruled[rulesExtension(o.service, o.runs)] {
+			ruled[rulesExtension(o.service, o.runs)] = true
+			b.rules(o.service, o.runs)
+			b.limits(o.service, o.runs)
 		}
 		own, keys := b.chains(o)
 		chains = append(chains, own...)
@@ -104,9 +106,8 @@ func (b *builder) offers() []offer {
 				continue
 			}
 			for _, l := range s.Listens {
-				o := offer{service: name, listen: l.Name, version: v.Name, protocol: l.Protocol}
-				o.copies = b.copies(o)
-				if len(o.copies) > 0 {
+				o := offer{service: name, listen: l.Name, version: v.Name, runs: l.Name, protocol: l.Protocol}
+				if b.copies(&o); len(o.copies) > 0 {
 					offers = append(offers, o)
 				}
 			}
@@ -116,32 +117,42 @@ func (b *builder) offers() []offer {
 	return offers
 }
 
-// copies are where the instances on this host listen. One that speaks another
-// protocol than the configuration says is of another release, and left out. Where
-// all are ill none is held back: whoever calls nevertheless has his reasons.
-func (b *builder) copies(o offer) []place {
-	var copies []place
-	other := ""
-	for i, in := range b.instances(o.service, o.version) {
+// copies finds where the instances on this host listen. They may be of another release
+// than the configuration: their listen may have got or lost its name, and of HTTP they
+// may speak another kind, since between hosts all are the same. Where all are ill none is
+// held back: whoever calls nevertheless has his reasons.
+func (b *builder) copies(o *offer) {
+	instances := b.instances(o.service, o.version)
+	if other, ok := b.in.Config.Services[o.service].Namesake(o.listen); ok && !haveListen(instances, o.listen) {
+		o.runs = other
+	}
+	wanted, unlike := o.protocol, ""
+	for i, in := range instances {
 		for _, l := range in.Listens {
 			switch {
-			case l.Name != o.listen:
-			case l.Protocol != o.protocol:
-				other = l.Protocol
+			case l.Name != o.runs:
+			case isHTTP(l.Protocol) != isHTTP(wanted):
+				unlike = l.Protocol
 			default:
-				copies = append(copies, place{l, b.in.Ill != nil && b.in.Ill(o.service, o.version, i+1)})
+				o.protocol = l.Protocol
+				o.copies = append(o.copies, place{l, b.in.Ill != nil && b.in.Ill(o.service, o.version, i+1)})
 			}
 		}
 	}
-	if other != "" {
-		b.problem(Missing, o.about(), fmt.Sprintf("%s speaks %s on this host and %s in the mesh configuration: it is not offered", o.name(), other, o.protocol))
+	if unlike != "" {
+		b.problem(Missing, o.about(), fmt.Sprintf("%s speaks %s on this host and %s in the mesh configuration: it is not offered", o.name(), unlike, wanted))
 	}
-	if !slices.ContainsFunc(copies, func(p place) bool { return !p.ill }) {
-		for i := range copies {
-			copies[i].ill = false
+	if !slices.ContainsFunc(o.copies, func(p place) bool { return !p.ill }) {
+		for i := range o.copies {
+			o.copies[i].ill = false
 		}
 	}
-	return copies
+}
+
+func haveListen(instances []hostfacts.Instance, listen string) bool {
+	return slices.ContainsFunc(instances, func(in hostfacts.Instance) bool {
+		return slices.ContainsFunc(in.Listens, func(l hostfacts.Listen) bool { return l.Name == listen })
+	})
 }
 
 // instances are those of a version on this host, in the order of their units' names:
@@ -166,8 +177,8 @@ func (b *builder) chains(o offer) ([]*listenerv3.FilterChain, []Key) {
 	}
 	var chains []*listenerv3.FilterChain
 	var needs []Key
-	for _, caller := range callersOf(b.in.Config, o.service, o.listen) {
-		if b.in.Config.Allowed(mesh.Request{Caller: caller, Callee: o.service, Listen: o.listen}).Allowed {
+	for _, caller := range callersOf(b.in.Config, o.service, o.runs) {
+		if b.in.Config.Allowed(mesh.Request{Caller: caller, Callee: o.service, Listen: o.runs}).Allowed {
 			chain, keys := b.callerChain(o, caller)
 			chains, needs = append(chains, chain), append(needs, keys...)
 		}
