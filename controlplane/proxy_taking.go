@@ -1,9 +1,11 @@
 package controlplane
 
 import (
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/nixmesh/nixmesh/agentapi"
 	"github.com/nixmesh/nixmesh/controlplane/catalog"
 	"github.com/nixmesh/nixmesh/controlplane/xds"
 )
@@ -24,6 +26,13 @@ type taking struct {
 	version   string          // of the wanted listener that was acknowledged last
 	services  map[string]bool // that this one takes calls for, nil before the first
 	drained   bool            // callers knew that it would be away
+	shut      map[string]shut // services that it has no way in to
+}
+
+// shut is why Envoy has no way in to a service, whatever becomes of the mesh.
+type shut struct {
+	why   string
+	since time.Time
 }
 
 // seeTaking looks at whether Envoy takes calls. Nothing is known while nobody can
@@ -39,6 +48,9 @@ func (p *proxy) seeTaking(connected bool) {
 	t, want := &p.taking, p.set[key]
 	t.connected, t.silent, t.met = connected, connected && !known, t.met || connected && known
 	news := false
+	if now := p.shut(); !maps.Equal(now, t.shut) {
+		t.shut, news = now, true
+	}
 	switch {
 	case t.silent:
 	case connected && (has || want == nil && p.set != nil):
@@ -68,6 +80,23 @@ func offered(listener *xds.Resource) map[string]bool {
 	return services
 }
 
+// shut are the services of which something could not be built, and nothing is in the
+// listener: the facts of this host and the configuration are too far apart. Of several
+// listens one may be missing: then the others are worth more than the truth about it.
+func (p *proxy) shut() map[string]shut {
+	taken := map[string]bool{}
+	if want := p.set[xds.Inbound()]; want != nil {
+		taken = offered(want)
+	}
+	services := map[string]shut{}
+	for _, problem := range p.found {
+		if problem.Level == agentapi.ProxyMissing && !taken[problem.About] {
+			services[problem.About] = shut{line(problem.Text, catalog.MaxReason), problem.Since}
+		}
+	}
+	return services
+}
+
 // takes is how callers elsewhere should take a service that is well, as far as this
 // host's Envoy goes, and why they should not call it.
 func (p *proxy) takes(service string) (health catalog.Health, why string, since time.Time) {
@@ -83,6 +112,9 @@ func (p *proxy) takes(service string) (health catalog.Health, why string, since 
 	}
 	if t.drained = draining; draining {
 		return catalog.Healthy, "", time.Time{}
+	}
+	if s, is := p.shut()[service]; is {
+		return catalog.Unhealthy, s.why, s.since
 	}
 	why, most := "its Envoy has not taken the listener of this host yet", awayTime
 	switch {
