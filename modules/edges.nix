@@ -1,5 +1,6 @@
 # The calls that services of this host may make. The kernel tells callers
-# apart by their uid, so each needs one of its own that stays.
+# apart by their uid, so each needs one of its own that stays. Versions and
+# instances of a service are one caller.
 { config, lib, ... }:
 let
   cfg = config.services.nixmesh;
@@ -20,6 +21,23 @@ let
       "runs as ${evaluated.user i}, whose uid no module fixes"
     else
       null;
+
+  calls = i: builtins.any (edge: edge.caller == i.service) (builtins.attrValues cfg.edges);
+
+  # Instances of other services whose uid is a caller's. Of two that both call
+  # the first one says it.
+  others =
+    i:
+    builtins.filter (
+      o: o.service != i.service && evaluated.uid o == evaluated.uid i && !(calls o && o.service < i.service)
+    ) (builtins.attrValues cfg.instances);
+
+  shared = lib.concatMap (i: map (o: { inherit i o; }) (others i)) (
+    builtins.filter (i: calls i && unknown i == null) (builtins.attrValues cfg.instances)
+  );
+
+  # Which of the two has not the name of the user that they share.
+  another = i: o: if i.service != evaluated.user i then i.service else o.service;
 in
 {
   options.services.nixmesh.edges = lib.mkOption {
@@ -83,6 +101,13 @@ in
           message = "${edge.place}: ${i.unit} ${unknown i}, so nobody can tell its calls to ${edge.upstream} from others'; ${fix edge}";
         }) (callers edge)
       ) cfg.edges
-    );
+    )
+    ++ map (
+      { i, o }:
+      {
+        assertion = false;
+        message = "${i.place}: on this host ${i.unit} and ${o.unit} of service \"${o.service}\" both run as ${evaluated.user i}, so the calls of one would be the other's; give ${another i o} a user of its own: user = \"${another i o}\"";
+      }
+    ) shared;
   };
 }

@@ -59,6 +59,10 @@ func TestGuard(t *testing.T) {
 		place + `front: nginx.service runs as root, so egress = "declared" cannot hold it; add user = "front" to the service, or egress = "open"`,
 		place + `a: a.service has egress = "declared" and runs as nm-a, as a service with egress = "open" does; add user = "a" to the service, or egress = "open"`,
 		place + `a: only Envoy may reach the port of a service, and 22 is the host's SSH; give the service another port`,
+		place + `calls: on this host calls.service and web1.service of service "web" both run as web, so the calls of one would be the other's; give calls a user of its own: user = "calls"`,
+		place + `calls: on this host calls.service and web2.service of service "web" both run as web, so the calls of one would be the other's; give calls a user of its own: user = "calls"`,
+		place + `web@v1: on this host web1.service and calls.service of service "calls" both run as web, so the calls of one would be the other's; give calls a user of its own: user = "calls"`,
+		place + `web@v2: on this host web2.service and calls.service of service "calls" both run as web, so the calls of one would be the other's; give calls a user of its own: user = "calls"`,
 	}, got.Refused); diff != "" {
 		t.Errorf("refused (-want +got):\n%s", diff)
 	}

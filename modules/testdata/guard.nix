@@ -118,6 +118,42 @@ let
   text = config: import "${modules}/guard-table.nix" { inherit config lib; };
   refused = c: builtins.filter (lib.hasPrefix "services.nixmesh.") (map (a: a.message) (builtins.filter (a: !a.assertion) c.assertions));
   guard = full.systemd.services.nixmesh-guard;
+  # web, whose versions share a user, as calls does with them, and other.
+  shared =
+    callers:
+    host
+      {
+        instances = {
+          calls.unit = "calls.service";
+          "web@v1" = {
+            service = "web";
+            unit = "web1.service";
+          };
+          "web@v2" = {
+            service = "web";
+            unit = "web2.service";
+          };
+          other.unit = "other.service";
+        };
+        edges = lib.genAttrs callers (caller: {
+          inherit caller;
+          upstream = "api";
+          protocol = "http";
+          address = "127.64.0.2";
+          ports = [ 80 ];
+          edgePort = 15900;
+        });
+      }
+      {
+        imports = [
+          (unit "calls" "web")
+          (unit "web1" "web")
+          (unit "web2" "web")
+          (unit "other" "other")
+        ];
+        users.users.web.uid = 31000;
+      };
+
   file = address: (host {
     instances.web = own "nm-web" 32000 { listens = [ (listen 20000) ]; };
     edges."web api" = {
@@ -153,5 +189,10 @@ if build != null then file build else
         b = own "nm-a" 32000 { egress = "open"; };
       };
     } { })
-    ++ refused (host { instances.a = own "nm-a" 32000 { listens = [ (listen 22) ]; }; } { });
+    ++ refused (host { instances.a = own "nm-a" 32000 { listens = [ (listen 22) ]; }; } { })
+    # Units of other modules may share a user with a uid: two callers do, then a
+    # caller does with one that does not call, then two that do not call.
+    ++ refused (shared [ "calls" "web" ])
+    ++ refused (shared [ "web" ])
+    ++ refused (shared [ ]);
 }
