@@ -111,6 +111,7 @@ func (w *Watcher) keep(ctx context.Context) error {
 			w.report.Copy = true
 			return nil
 		case err == nil && (h.ended() || strings.Contains(h.said.String(), "Error")):
+			w.release() // it has said all after that
 			err = errors.New(h.said.String())
 		case err == nil:
 			err = wait(ctx, 5*time.Millisecond)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nixmesh/nixmesh/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -308,6 +309,17 @@ func TestWatchWithoutACopy(t *testing.T) {
 	w.end()
 	if n := strings.Count(w.log.String(), "has no copy"); n != 1 {
 		t.Errorf("it says %d times that there is none:\n%s", n, w.log)
+	}
+}
+
+// TestWatchSaysAllThatIsWrong: nft may say what is wrong with a copy in parts.
+func TestWatchSaysAllThatIsWrong(t *testing.T) {
+	t.Parallel()
+	nft := filepath.Join(t.TempDir(), "nft")
+	testkit.WriteProgram(t, nft, []byte("#!/bin/sh\n[ \"$1\" = -f ] && exec nft \"$@\"\nread -r line; echo Error: no; cat; echo such table\n"))
+	w := watch(t, func(o *Options) { o.Nft = nft })
+	if r := w.until(t, "an error", func(r *Report) bool { return r.Apart != "" }); !strings.HasSuffix(r.Apart, "Error: no\nsuch table") {
+		t.Errorf("it says %q", r.Apart)
 	}
 }
 
