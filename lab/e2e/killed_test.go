@@ -58,14 +58,15 @@ func TestUnitsKilled(t *testing.T) {
 			f := newFleet(t, "h1")
 			f.deploy().want(t, 0)
 			h := f.host("h1")
-			before := f.journal(h.Root)
 			f.kill9("h1", c.verb, c.times)
-			if c.fillBoot {
-				f.settle = faulted
-			}
-			f.service("web", `  env = { COLOUR = "blue" }`)
-			if c.bad {
+			var release func()
+			switch {
+			case c.bad:
 				f.service("web", `  env = { FAIL_HEALTH = "1" }`)
+			case c.fillBoot:
+				release = f.hold(t, `  env = { COLOUR = "blue" }`)
+			default:
+				f.service("web", `  env = { COLOUR = "blue" }`)
 			}
 			confirm := ample
 			if c.brief {
@@ -73,11 +74,9 @@ func TestUnitsKilled(t *testing.T) {
 			}
 			p := f.startDeploy("deploy", "-y", "--confirm", confirm)
 			if c.fillBoot {
-				until(t, "the run is verified on", func() bool {
-					j := f.journal(h.Root)
-					return j.Run != before.Run && j.Phase == "verifying"
-				})
+				f.untilPhase(t, h.Root, "verifying")
 				f.lab("break", "h1", "--fill-boot").want(t, 0)
+				release()
 			}
 			p.wait().want(t, c.code)
 			f.wasKilled("h1", c.times)
@@ -139,15 +138,16 @@ func TestBootFull(t *testing.T) {
 	f := newFleet(t, "h1")
 	f.deploy().want(t, 0)
 	old := f.systems("h1").current
-	f.settle = faulted
-	p := f.deployUntil(t, f.host("h1"), "verifying")
+	release := f.hold(t, "")
+	p := f.startDeploy("deploy", "-y")
+	f.untilPhase(t, f.host("h1").Root, "verifying")
 	f.lab("break", "h1", "--fill-boot").want(t, 0)
+	release()
 	p.wait().want(t, 4).says(t, "twice")
 	f.wantSettled("h1", old)
 	f.wantNoLitter("h1")
 	f.lab("heal").want(t, 0)
-	f.settle = calm
-	f.service("web", "")
+	f.service("web", `  env = { COLOUR = "blue" }`)
 	f.deploy().want(t, 0)
 }
 
@@ -180,10 +180,12 @@ func TestProfileMoved(t *testing.T) {
 	f.service("web", `  env = { COLOUR = "blue" }`)
 	f.deploy().want(t, 0)
 	old := f.systems("h1")
-	f.later("h1", `until grep -q "^ \"phase\": \"verifying\"" /var/lib/nixmesh/journal.json; do sleep 0.005; done; exec nix-env -p /nix/var/nix/profiles/system --set `+theirs)
-	f.settle = "5s"
-	f.service("web", `  env = { COLOUR = "green" }`)
-	f.deploy().want(t, 4).says(t, "moved by somebody else")
+	release := f.hold(t, `  env = { COLOUR = "green" }`)
+	p := f.startDeploy("deploy", "-y")
+	f.untilPhase(t, f.host("h1").Root, "verifying")
+	f.ssh("h1", "nix-env -p /nix/var/nix/profiles/system --set "+theirs).want(t, 0)
+	release()
+	p.wait().want(t, 4).says(t, "moved by somebody else")
 	now := f.systems("h1")
 	if now.current != old.current || now.profile != theirs || now.boot != old.boot {
 		t.Errorf("before %+v, their profile %s, now %+v", old, theirs, now)
