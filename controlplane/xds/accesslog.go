@@ -5,7 +5,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
-	celformatv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/formatter/cel/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -22,10 +21,10 @@ const (
 	logCallee = "%UPSTREAM_PEER_URI_SAN%"
 )
 
-// logTrace is the trace of a request as its caller named it: the 32 digits of
-// traceparent, VERSION-TRACE-PARENT-FLAGS of W3C's Trace Context. A header that is
-// shorter is none. Envoy's own word for it knows only the traces that Envoy makes.
-const logTrace = "%CEL(request.headers['traceparent'].substring(3, 35))%"
+// logTrace is the trace of a request as its caller named it: VERSION-TRACE, how
+// traceparent of W3C's Trace Context begins. Envoy's own word for it knows only the
+// traces that Envoy makes, and functions on strings came with 1.40.
+const logTrace = "%REQ(TRACEPARENT):35%"
 
 // logged is what one listener's entries say of all its calls.
 type logged struct {
@@ -105,12 +104,6 @@ func (l logged) toJournal(filter *accesslogv3.AccessLogFilter) *accesslogv3.Acce
 	format := &corev3.SubstitutionFormatString{
 		Format:          &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: line},
 		OmitEmptyValues: true,
-	}
-	if l.HTTP {
-		format.Formatters = []*corev3.TypedExtensionConfig{{
-			Name:        "envoy.formatter.cel",
-			TypedConfig: Any(&celformatv3.Cel{CelConfig: &corev3.CelExpressionConfig{EnableStringFunctions: true}}),
-		}}
 	}
 	config := &streamv3.StdoutAccessLog{AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: format}}
 	return &accesslogv3.AccessLog{

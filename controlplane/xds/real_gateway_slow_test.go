@@ -98,7 +98,7 @@ func TestRealGatewayEndsSlowBodies(t *testing.T) {
 	honest := f.from(t, 80, nil)
 
 	t.Run("read before the service is called", func(t *testing.T) {
-		f.beside(t, 3*circuit, "/read/", func() bool { return f.stat("http.gw_80.downstream_rq_active") >= 3*circuit }, func() string {
+		f.beside(t, 3*circuit, "/read/", func() bool { return f.active("gw:80") >= 3*circuit }, func() string {
 			for range 10 {
 				if got := ask(t, honest, "POST", "http://shop.example/", nil, "hello"); got.StatusCode != 200 {
 					t.Errorf("an honest client gets %d beside slow ones", got.StatusCode)

@@ -202,6 +202,13 @@ func (e *envoy) stat(name string) int {
 	return n
 }
 
+// active is how many requests are under way in a listener of HTTP.
+func (e *envoy) active(listener string) int {
+	e.t.Helper()
+	name := ".downstream_rq_active"
+	return e.stat("http."+listener+name) + e.stat("http."+strings.ReplaceAll(listener, ":", "_")+name) // before 1.40, and since
+}
+
 func (e *envoy) ask(path string) (string, error) {
 	answer, err := e.admin.Get("http://envoy" + path)
 	if err != nil {

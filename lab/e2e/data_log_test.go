@@ -37,7 +37,7 @@ func (f *fleet) logged(t *testing.T, host, side, trace string) (line logLine) {
 			if err := json.Unmarshal([]byte(text), &line); err != nil {
 				t.Fatalf("%v: %s", err, text)
 			}
-			if line.Side == side && line.Trace == trace {
+			if line.Side == side && line.Trace == "00-"+trace {
 				t.Log(strings.TrimSpace(text))
 				return true
 			}
