@@ -33,6 +33,12 @@ func TestTooMuch(t *testing.T) {
 		"calls":                      {"NM0210", list + "  a = [for x in local.l : contains(local.l, x)]\n}\n"},
 		"placements":                 {"NM0210", many(1500, "host \"h@\" {\n  address = \"fd00::@\"\n}\n") + many(1500, service)},
 		"blocks in a block":          {"NM0210", "service \"s\" {\n" + strings.Repeat("  check { exec = \"c\" }\n", maxInner+1) + "}\n"},
+		"a long command":             {"NM0304", "service \"s\" {\n  on = [\"*\"]\n  package = \"p\"\n  exec = \"" + strings.Repeat("a", 300<<10) + "\"\n}\n"},
+		"long variables":             {"NM0303", "service \"s\" {\n  on = [\"*\"]\n  package = \"p\"\n  exec = \"e\"\n  before_start = [" + strings.Repeat("\"e $"+strings.Repeat("a", 60000)+"\",", 60) + "]\n}\n"},
+		"unknown variables":          {"NM0303", "service \"s\" {\n  on = [\"*\"]\n  package = \"p\"\n  exec = \"e\"\n  before_start = [" + strings.Repeat("\"e "+strings.Repeat("$a ", 4000)+"\",", 60) + "]\n}\n"},
+		"lone dollars":               {"NM0001", "locals {\n  a = \"" + strings.Repeat("$ ", 100_000) + "\"\n}\n"},
+		"lone percents in parts":     {"NM0001", "locals {\n  a = [" + strings.Repeat("\""+strings.Repeat("% ", 10_000)+"\",", 150) + "]\n}\n"},
+		"lines":                      {"NM0001", "locals {\n  a = <<EOT\n" + strings.Repeat("\n", 1<<20) + "EOT\n}\n"},
 		"words":                      {"NM0001", "locals {\n  a = [" + strings.Repeat("1,", maxWords/2) + "]\n}\n"},
 		"mistakes":                   {"NM0102", "service \"s\" {\n" + many(20000, "  argument@ = 1\n") + "}\n"},
 		"names":                      {"NM0201", "locals {\n" + many(20000, "  a@ = local.b@\n") + "}\n"},
@@ -83,5 +89,39 @@ service "s" {
 `)
 	if l := Load(dir, Options{}); l.Fleet == nil || l.Fleet.Services[0].Env["N"] != "2" {
 		t.Error(l.Diagnostics)
+	}
+}
+
+// TestLongTexts: a long script is no bomb, nor is a long word.
+func TestLongTexts(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "nixmesh.hcl", base)
+	write(t, dir, "in.hcl", `service "s" {
+  on      = ["*"]
+  package = "p"
+  exec    = "e `+strings.Repeat("a", maxCommand-2)+`"
+  check { exec = "c" }
+  env = { A = <<EOT
+`+strings.Repeat("if [ $# -gt 100 ]; then echo 100 %; fi\n", 5000)+`EOT
+  }
+}
+`)
+	if l := Load(dir, Options{}); l.Fleet == nil || len(l.Fleet.Services[0].Exec.Words[1][0].Text) != maxCommand-2 {
+		t.Error(l.Diagnostics)
+	}
+	word := strings.Repeat(`a\b`, maxCommand/3)
+	if n := testing.AllocsPerRun(1, func() { _, _ = splitCommand(word) }); n > 100 {
+		t.Errorf("a word of %d bytes is put together in %.0f steps", len(word), n)
+	}
+}
+
+// TestLoneSignsInJSON: the texts of JSON are parsed one by one, and bounded together.
+func TestLoneSignsInJSON(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "nixmesh.hcl", base)
+	text := `"${1}` + strings.Repeat("$ ", 10_000) + `"`
+	write(t, dir, "in.hcl.json", `{"locals": {"a": [`+strings.Repeat(text+",", 150)+text+`]}}`)
+	if l := Load(dir, Options{}); len(l.Diagnostics) != 1 || l.Diagnostics[0].Code != "NM0001" {
+		t.Errorf("%.2000s", fmt.Sprint(l.Diagnostics))
 	}
 }

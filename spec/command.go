@@ -22,19 +22,29 @@ type commandError struct {
 
 func (e *commandError) Error() string { return e.detail }
 
+// maxCommand bounds a command, in bytes: systemd reads lines of 1 MiB, and several
+// commands and their quotes go on one.
+const maxCommand = 64 << 10
+
 // splitter splits a command into words by the quoting rules of a shell, and
 // refuses what only a shell could do.
 type splitter struct {
-	text  string
-	at    int
-	words [][]piece
-	word  []piece
-	open  bool // a word has begun, maybe an empty one: ""
+	text    string
+	at      int
+	words   [][]piece
+	word    []piece
+	literal []byte // the text that is being read, in the command from from to to
+	from    int
+	to      int
+	open    bool // a word has begun, maybe an empty one: ""
 }
 
 // splitCommand splits a command line. $NAME and ${NAME} become references,
 // outside of single quotes; "$$" is a dollar.
 func splitCommand(text string) ([][]piece, *commandError) {
+	if len(text) > maxCommand {
+		return nil, &commandError{"NM0304", 0, len(text), fmt.Sprintf("The command has %d bytes; %d are the most.", len(text), maxCommand), "put a script into the package"}
+	}
 	s := &splitter{text: text}
 	for s.at < len(text) {
 		if err := s.step(); err != nil {
@@ -60,7 +70,7 @@ func (s *splitter) step() *commandError {
 			return s.unclosed(s.at)
 		}
 		s.open = true
-		s.literal(s.text[s.at+1:s.at+1+end], s.at+1)
+		s.add(s.text[s.at+1:s.at+1+end], s.at+1)
 		s.at += end + 2
 	case c == '"':
 		return s.doubleQuoted()
@@ -69,7 +79,7 @@ func (s *splitter) step() *commandError {
 			return s.refuse(s.at, 1, "A backslash ends the command.")
 		}
 		s.open = true
-		s.literal(s.text[s.at+1:s.at+2], s.at+1)
+		s.add(s.text[s.at+1:s.at+2], s.at+1)
 		s.at += 2
 	case c == '$':
 		s.open = true
@@ -78,7 +88,7 @@ func (s *splitter) step() *commandError {
 		return s.operator(c)
 	default:
 		s.open = true
-		s.literal(s.text[s.at:s.at+1], s.at)
+		s.add(s.text[s.at:s.at+1], s.at)
 		s.at++
 	}
 	return nil
@@ -93,7 +103,7 @@ func (s *splitter) doubleQuoted() *commandError {
 			s.at++
 			return nil
 		case c == '\\' && s.at+1 < len(s.text) && strings.IndexByte("$\"\\`\n", s.text[s.at+1]) >= 0:
-			s.literal(s.text[s.at+1:s.at+2], s.at+1)
+			s.add(s.text[s.at+1:s.at+2], s.at+1)
 			s.at += 2
 		case c == '`':
 			return s.operator(c)
@@ -102,7 +112,7 @@ func (s *splitter) doubleQuoted() *commandError {
 				return err
 			}
 		default:
-			s.literal(s.text[s.at:s.at+1], s.at)
+			s.add(s.text[s.at:s.at+1], s.at)
 			s.at++
 		}
 	}
@@ -114,7 +124,7 @@ func (s *splitter) dollar() *commandError {
 	rest := s.text[s.at+1:]
 	switch {
 	case strings.HasPrefix(rest, "$"):
-		s.literal("$", s.at)
+		s.add("$", s.at)
 		s.at += 2
 		return nil
 	case strings.HasPrefix(rest, "("):
@@ -124,36 +134,41 @@ func (s *splitter) dollar() *commandError {
 		if !closed || !isVariable(name) {
 			return s.refuse(s.at, 2, "${…} holds one name, without more.")
 		}
-		s.word = append(s.word, piece{Part{Var: name}, s.at, s.at + len(name) + 3})
-		s.at += len(name) + 3
+		s.variable(name, len(name)+len("${}"))
 		return nil
 	}
-	n := 0
-	for n < len(rest) && isVariable(rest[:n+1]) {
-		n++
-	}
+	n := variableLength(rest)
 	if n == 0 {
 		return &commandError{"NM0304", s.at, s.at + 1, "A lone $ names nothing.", "write $$ for a dollar"}
 	}
-	s.word = append(s.word, piece{Part{Var: rest[:n]}, s.at, s.at + n + 1})
-	s.at += n + 1
+	s.variable(rest[:n], n+len("$"))
 	return nil
 }
 
-// literal appends text to the word.
-func (s *splitter) literal(text string, from int) {
-	if text == "" {
-		return
+// add appends text to the word.
+func (s *splitter) add(text string, from int) {
+	if len(s.literal) == 0 {
+		s.from = from
 	}
-	if last := len(s.word) - 1; last >= 0 && s.word[last].Var == "" {
-		s.word[last].Text += text
-		s.word[last].to = from + len(text)
-		return
+	s.literal, s.to = append(s.literal, text...), from+len(text)
+}
+
+// variable appends a reference of n bytes to the word.
+func (s *splitter) variable(name string, n int) {
+	s.endLiteral()
+	s.word = append(s.word, piece{Part{Var: name}, s.at, s.at + n})
+	s.at += n
+}
+
+func (s *splitter) endLiteral() {
+	if len(s.literal) > 0 {
+		s.word = append(s.word, piece{Part{Text: string(s.literal)}, s.from, s.to})
+		s.literal = s.literal[:0]
 	}
-	s.word = append(s.word, piece{Part{Text: text}, from, from + len(text)})
 }
 
 func (s *splitter) endWord() {
+	s.endLiteral()
 	if s.open {
 		s.words = append(s.words, s.word)
 	}

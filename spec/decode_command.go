@@ -171,7 +171,12 @@ func (d *decoder) checkVariable(it item, p piece, names commandNames) {
 	if len(lacking) == 0 {
 		return
 	}
-	bad := problem{code: "NM0303", rng: d.part(it, p.from, p.to), block: it.a.title}
+	bad := problem{code: "NM0303", block: it.a.title}
+	if d.full() {
+		d.add(bad)
+		return
+	}
+	bad.rng = d.part(it, p.from, p.to)
 	switch first := lacking[0]; {
 	case len(lacking) < len(names.variants):
 		bad.detail = fmt.Sprintf("$%s is not a name that version %q gets.", p.Var, first.version)

@@ -126,6 +126,7 @@ type sink struct {
 	found     Diagnostics
 	told      [2]int                 // by severity, those that were dropped included
 	words     int                    // read so far, see maxWords
+	melded    int64                  // so far, see maxMelding
 	mentioned map[string]bool        // "var.X" and "local.X" of all expressions
 	escaped   map[string][]hcl.Range // by file: templates in texts with escapes of JSON, in order
 	codes     map[string]codeInfo    // made when the first is told

@@ -188,6 +188,10 @@ func (j *jsonFile) template(text string, rng hcl.Range) hclsyntax.Expression {
 		j.add(problem{code: "NM0001", rng: j.inSource(j.src, deep), block: j.title, detail: fmt.Sprintf("The text is nested deeper than %d levels.", maxNesting), hint: "split the expression"})
 		return nil
 	}
+	if j.melded > maxMelding || !j.meld(j.src, tokens, j.title) {
+		j.broken = true
+		return nil
+	}
 	expr, diags := hclsyntax.ParseTemplate([]byte(text), j.name, start)
 	for _, d := range diags {
 		if d.Severity == hcl.DiagError {

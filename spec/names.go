@@ -18,13 +18,16 @@ func isName(name string) bool {
 }
 
 // isVariable holds the rule for names of environment variables.
-func isVariable(name string) bool {
-	for i, c := range []byte(name) {
+func isVariable(name string) bool { return name != "" && variableLength(name) == len(name) }
+
+// variableLength is how much of the start of a text is the name of a variable.
+func variableLength(text string) int {
+	for i, c := range []byte(text) {
 		if c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (i == 0 || c < '0' || c > '9') {
-			return false
+			return i
 		}
 	}
-	return name != ""
+	return len(text)
 }
 
 // reservedUnits are names of units that NixOS, systemd or nixmesh own, as

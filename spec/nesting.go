@@ -27,7 +27,7 @@ func (s *sink) readable(name string, src []byte) bool {
 			hint:   "save the file as UTF-8"})
 		return false
 	}
-	if s.words > maxWords {
+	if s.words > maxWords || s.melded > maxMelding {
 		return false // was said of an earlier file
 	}
 	if s.words += countWords(src); s.words > maxWords {
@@ -39,17 +39,51 @@ func (s *sink) readable(name string, src []byte) bool {
 		s.add(problem{code: "NM0001", rng: hcl.Range{Filename: name, Start: p, End: p}, detail: fmt.Sprintf("Byte %d, in line %d, is %s.", odd, p.Line, what), hint: hint})
 		return false
 	}
-	if deep, is := deepest(name, src); is {
+	var tokens hclsyntax.Tokens // in JSON, those of each text are measured with it
+	if !isJSON(name) {
+		tokens, _ = hclsyntax.LexConfig(src, name, hcl.InitialPos)
+	}
+	if deep, is := deepest(name, src, tokens); is {
 		s.add(problem{code: "NM0001", rng: deep, detail: fmt.Sprintf("Line %d is nested deeper than %d levels.", deep.Start.Line, maxNesting),
 			hint: "split the expression"})
 		return false
 	}
-	return true
+	return s.meld(src, tokens, "")
 }
 
 // maxWords bounds what all files of a fleet hold, since a word of a byte or two
 // takes hundreds of bytes in the parser. It is 8 MiB of usual HCL.
 const maxWords = 2 << 20
+
+// maxMelding bounds what all texts of a fleet cost the parser. It gets a text in
+// pieces, one for each line and each $ or % that begins nothing, and melds them one
+// by one: each time it copies the text so far, and moves the pieces that are left.
+const maxMelding = 16 << 30
+
+// meld measures the texts of a file, or of one of its templates (NM0001).
+func (s *sink) meld(src []byte, tokens hclsyntax.Tokens, block string) bool {
+	type text struct{ pieces, bytes int64 }
+	open := []text{{}}
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+			open = append(open, text{})
+		case hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc, hclsyntax.TokenTemplateSeqEnd:
+			open = open[:max(1, len(open)-1)]
+		case hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit:
+			top := &open[len(open)-1]
+			top.pieces++
+			top.bytes += int64(len(t.Bytes))
+			if s.melded += 16*top.pieces + top.bytes; s.melded > maxMelding {
+				s.add(problem{code: "NM0001", rng: s.inSource(src, t.Range), block: block,
+					detail: fmt.Sprintf("With the text in line %d, the fleet's texts have too many lines, or signs $ and %% that begin nothing.", t.Range.Start.Line),
+					hint:   `put the text into a file of its own, and read it: file("./text")`})
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // countWords counts words and signs, without a lexer.
 func countWords(src []byte) int {
@@ -73,11 +107,10 @@ func oddByte(src []byte) (at int, what, hint string) {
 }
 
 // deepest finds what passes maxNesting.
-func deepest(name string, src []byte) (hcl.Range, bool) {
+func deepest(name string, src []byte, tokens hclsyntax.Tokens) (hcl.Range, bool) {
 	if isJSON(name) {
 		return deepJSON(name, src)
 	}
-	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
 	return tooDeep(tokens)
 }
 
