@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,28 +21,31 @@ import (
 type certificates struct {
 	keeper *ca.Keeper
 	issuer *ca.Issuer
-	log    *ca.FileLog // nil where it could not be opened
+	log    *ca.FileLog
+	closed []opening // what the disk refused; of New, and then of the loop
 
 	mu    sync.Mutex // guards what follows
 	roots string     // PEM, of the host's facts
 	fleet *ca.Fleet  // nil before the first configuration, or while the roots do not fit it
 }
 
-// openCertificates loads what is on disk. Where the disk takes nothing they are
-// kept in memory, and lost with the agent.
+// opening opens a folder or a file. It may be tried again.
+type opening struct {
+	name string
+	try  func() error
+}
+
+// openCertificates loads what is on disk. Where the disk takes nothing, leaves
+// are in memory until it does, and nothing is signed.
 func openCertificates(a *Agent) (*certificates, error) {
 	c := &certificates{}
-	certs, err := openStore(filepath.Join(a.opts.StateDir, dirCerts))
-	a.problems.check("certs folder", err, "df -h "+a.opts.StateDir)
-	authority, e := openStore(filepath.Join(a.opts.StateDir, dirAuthority))
-	a.problems.check("authority folder", e, "df -h "+a.opts.StateDir)
-	var issues ca.IssueLog
-	c.log, err = ca.OpenLog(filepath.Join(a.opts.StateDir, dirAuthority), ca.DefaultLogSize)
-	a.problems.check("issue log", err, "df -h "+a.opts.StateDir)
-	issues = c.log
-	if err != nil {
-		c.log, issues = nil, noLog{err}
-	}
+	path := filepath.Join(a.opts.StateDir, dirAuthority)
+	certs, _ := ca.OpenDir(filepath.Join(a.opts.StateDir, dirCerts)) // open says what failed
+	authority, _ := ca.OpenDir(path)
+	c.log, _ = ca.OpenLog(path, ca.DefaultLogSize)
+	c.closed = []opening{{"certs folder", certs.Open}, {"authority folder", authority.Open}, {"issue log", c.log.Open}}
+	c.open(a.problems, a.opts.StateDir)
+	var err error
 	c.keeper, err = ca.NewKeeper(ca.KeeperOptions{
 		Host: a.host, Node: a.opts.NodeKey, NodeCert: a.opts.NodeCert, Store: certs, Transport: transport{a},
 		Clock: a.opts.Clock, Logger: a.logger, Changed: func(service string) {
@@ -53,18 +57,17 @@ func openCertificates(a *Agent) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.issuer, err = ca.NewIssuer(ca.IssuerOptions{Host: a.host, Store: authority, Log: issues, Clock: a.opts.Clock, Logger: a.logger})
+	c.issuer, err = ca.NewIssuer(ca.IssuerOptions{Host: a.host, Store: authority, Log: c.log, Clock: a.opts.Clock, Logger: a.logger})
 	return c, err
 }
 
-// openStore opens a folder of certificates; the store is a good one, whatever the
-// error says.
-func openStore(path string) (ca.Store, error) {
-	dir, err := ca.OpenDir(path)
-	if err != nil {
-		return &memoryStore{files: map[string][]byte{}}, err
-	}
-	return dir, nil
+// open opens what the disk refused before.
+func (c *certificates) open(p *problems, dir string) {
+	c.closed = slices.DeleteFunc(c.closed, func(o opening) bool {
+		err := o.try()
+		p.check(o.name, err, "df -h "+dir)
+		return err == nil
+	})
 }
 
 // setRoots takes the roots of the host's facts, configure the configuration.
@@ -108,18 +111,10 @@ func (c *certificates) current() *ca.Fleet {
 }
 
 func (c *certificates) close(logger *slog.Logger) {
-	if c.log == nil {
-		return
-	}
 	if err := c.log.Close(); err != nil {
 		logger.Warn("issue log not closed", "err", err)
 	}
 }
-
-// noLog refuses lines: nothing is signed that is not written down.
-type noLog struct{ err error }
-
-func (l noLog) Append(ca.Issued) error { return l.err }
 
 // certTimeout bounds one question to an authority.
 const certTimeout = 10 * time.Second

@@ -70,6 +70,7 @@ func (a *Agent) tick() {
 	a.openMetrics()
 	a.guarded.look(a.problems, a.proxy.envoy() != nil)
 	a.publish()
+	a.certificates.open(a.problems, a.opts.StateDir)
 	a.watchCerts()
 }
 

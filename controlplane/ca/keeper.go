@@ -52,7 +52,7 @@ func NewKeeper(o KeeperOptions) (*Keeper, error) {
 	k := &Keeper{KeeperOptions: o, wake: make(chan struct{}, 1), held: map[string]*held{}, peers: map[string]*peer{}}
 	names, err := o.Store.Names()
 	if err != nil {
-		return nil, fmt.Errorf("keep certificates: %w", err)
+		o.Logger.Error("certificates not read", "err", err)
 	}
 	for _, name := range names {
 		if service := heldService(name); service != "" {

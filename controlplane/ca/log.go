@@ -49,12 +49,20 @@ type FileLog struct {
 var _ IssueLog = (*FileLog)(nil)
 
 // OpenLog opens the log of a folder, whose files have at most some bytes each.
+// After an error it is a log that takes a line once the folder lets it.
 func OpenLog(dir string, most int64) (*FileLog, error) {
 	l := &FileLog{dir: dir, most: most}
-	if err := l.open(); err != nil {
-		return nil, err
+	return l, l.open()
+}
+
+// Open opens the log where it is not open.
+func (l *FileLog) Open() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		return nil
 	}
-	return l, nil
+	return l.open()
 }
 
 // open opens the file that is appended to. mu is held, or nobody else has l.

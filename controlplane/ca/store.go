@@ -42,24 +42,29 @@ type Dir struct{ path string }
 
 var _ Store = Dir{}
 
-// OpenDir makes the folder where there is none (0700), and removes what a power
-// cut left of a file that was being written.
+// OpenDir opens a folder. After an error it is a store that keeps nothing until
+// Open does.
 func OpenDir(path string) (Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return Dir{}, fmt.Errorf("open certificate store: %w", err)
+	d := Dir{path}
+	return d, d.Open()
+}
+
+// Open makes the folder where there is none (0700), and removes what a power cut
+// left of a file that was being written.
+func (d Dir) Open() error {
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		return fmt.Errorf("open certificate store: %w", err)
 	}
-	entries, err := os.ReadDir(path)
+	entries, err := os.ReadDir(d.path)
 	if err != nil {
-		return Dir{}, fmt.Errorf("open certificate store: %w", err)
+		return fmt.Errorf("open certificate store: %w", err)
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".new-") {
-			if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
-				return Dir{}, fmt.Errorf("open certificate store: %w", err)
-			}
+			_ = os.Remove(filepath.Join(d.path, e.Name())) // it is in nobody's way
 		}
 	}
-	return Dir{path}, nil
+	return nil
 }
 
 // Names are the files with a name of the store's own.
