@@ -64,23 +64,29 @@ func (i *intrusion) testOverrides(t *testing.T) {
 			t.Errorf("an old override was taken, %s old", age)
 		}
 	}
-	byNode, err := catalog.Seal(catalog.Override{Kind: catalog.Drain, Host: "h1", ByNode: true, Stamp: catalog.HLC{}.After(time.Now(), "h1")}, own.sign)
-	if err != nil {
-		t.Fatal(err)
+	byNode := func() *catalog.Override {
+		o, err := catalog.Seal(catalog.Override{Kind: catalog.Drain, Host: "h1", ByNode: true, Stamp: catalog.HLC{}.After(time.Now(), "h1")}, own.sign)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	by := func(host string, ahead time.Duration, namespace string, key trust.SSHKey) func() *catalog.Override {
+		return func() *catalog.Override { return drain(t, host, time.Now().Add(ahead), false, namespace, key) }
 	}
 	for _, c := range []struct {
 		what, reason string
-		o            *catalog.Override
+		o            func() *catalog.Override // of now: the clock is looked at before the signature
 	}{
 		{"h1's drain, signed by h2", "signature", byNode},
-		{"by a key that is no operator's", "none of the", drain(t, "h1", time.Now(), false, purpose, stranger)},
-		{"for another purpose", "another purpose", drain(t, "h1", time.Now(), false, mesh.Namespace, lab)},
-		{"an hour old, told as new", "clocks differ", drain(t, "h3", time.Now().Add(-time.Hour), false, purpose, lab)},
-		{"of tomorrow", "clocks differ", drain(t, "h3", time.Now().Add(24*time.Hour), false, purpose, lab)},
+		{"by a key that is no operator's", "none of the", by("h1", 0, purpose, stranger)},
+		{"for another purpose", "another purpose", by("h1", 0, mesh.Namespace, lab)},
+		{"an hour old, told as new", "clocks differ", by("h3", -time.Hour, purpose, lab)},
+		{"of tomorrow", "clocks differ", by("h3", 24*time.Hour, purpose, lab)},
 	} {
-		wantRefused(t, c.what, i.h3.client.Override(asking(t), c.o.Bytes()), c.reason)
+		wantRefused(t, c.what, i.h3.client.Override(asking(t), c.o().Bytes()), c.reason)
 		i.h3.refuses(t, refusedByCatalog, "", 1, c.reason, func() {
-			if taken := tell(c.o, 0); taken != 0 {
+			if taken := tell(c.o(), 0); taken != 0 {
 				t.Errorf("%s: taken", c.what)
 			}
 		})

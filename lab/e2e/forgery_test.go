@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	gosync "sync"
@@ -319,6 +320,14 @@ func (i *intrusion) testStolenKeys(t *testing.T) {
 	i.h1.pid = i.agentPID("h1")
 	i.wantConvened(t)
 	refused(i.from, `"wrong_host"`)
+	renewed := i.steal(t, "h1").cert.Text()
+	until(t, "h3 knows the new node key of h1", func() bool {
+		var known []string
+		if err := json.Unmarshal(l.want(t, http.StatusOK, "/call/nodes", []byte(`["h1"]`)), &known); err != nil {
+			t.Fatal(err)
+		}
+		return slices.Equal(known, []string{string(renewed)})
+	})
 	refused(i.h1.seat, `"bad_node"`)
 	i.h3.refuses(t, refusedByCatalog, "", 1, "not the owner's", func() {
 		if taken, _ := l.trade(t, forge(t, "h1", config, 1<<42, stolen.sign)); taken != 0 {

@@ -46,9 +46,10 @@ func TestGateway(t *testing.T) {
 	t.Run("wrong key", func(t *testing.T) { f.testGatewayWrongKey(t) })
 }
 
-// again is a route's patience with connections to the service, for whose handshakes a
-// gateway waits a second.
-const again = `    retry {
+// again is a route's patience with the service, and with connections to it, for whose
+// handshakes a gateway waits a second.
+const again = `    timeout = "60s"
+    retry {
       attempts = 10
       on       = ["connect", "refused"]
     }`
