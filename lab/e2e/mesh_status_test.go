@@ -52,11 +52,11 @@ func TestMeshStatus(t *testing.T) {
 			return !s.Unhealthy && s.Host == "h1" && len(s.View.Hosts) == 3 && len(s.View.Services) == 1 && s.View.Services[0].Ready == 3
 		})
 		f.meshStatus(t, 0, func(s meshStatus) bool { return s.Host == "h3" }, "h3")
-		f.run("mesh", "status").want(t, 0).says(t, "on 3 of 3 hosts", "services 1/1 ready", "as h1 sees it")
-		f.run("mesh", "status", "-o", "wide").want(t, 0).says(t, f.address(1), "STANDING")
-		f.run("mesh", "certs").want(t, 0).says(t, "certs ok 71 h", "web ", "h1 h2 h3", "e2e CA (root ")
-		f.run("status").want(t, 0).says(t, "GOSSIP", "certs ok 71 h", "web      3/3")
-		f.run("status", "h2").want(t, 0).says(t, "gossip    alive", "web      1/1    healthy")
+		f.eventually(t, 0, []string{"mesh", "status"}, "on 3 of 3 hosts", "services 1/1 ready", "as h1 sees it")
+		f.eventually(t, 0, []string{"mesh", "status", "-o", "wide"}, f.address(1), "STANDING")
+		f.eventually(t, 0, []string{"mesh", "certs"}, "certs ok 71 h", "web ", "h1 h2 h3", "e2e CA (root ")
+		f.eventually(t, 0, []string{"status"}, "GOSSIP", "certs ok 71 h", "web      3/3")
+		f.eventually(t, 0, []string{"status", "h2"}, "gossip    alive", "web      1/1    healthy")
 	})
 	t.Run("who may write", func(t *testing.T) {
 		put := "curl -s -o /dev/null -w '%{http_code}' --max-time 60 --unix-socket /run/nixmesh/api.sock -T /dev/null http://agent" + agentapi.PathOverride
@@ -72,7 +72,7 @@ func TestMeshStatus(t *testing.T) {
 		})
 		f.ssh("h2", "systemctl stop web.service").want(t, 0)
 		f.meshStatus(t, 1, func(s meshStatus) bool { return s.Unhealthy }, "h1")
-		f.run("mesh", "status").want(t, 1).says(t, "unhealthy on h2", "web on h2: unhealthy", "web.service is not running")
+		f.eventually(t, 1, []string{"mesh", "status"}, "unhealthy on h2", "web on h2: unhealthy", "web.service is not running")
 		f.ssh("h2", "systemctl start web.service").want(t, 0)
 		f.eventually(t, 0, []string{"mesh", "status", "h1"})
 		until(t, "it is told", func() bool { return strings.Contains(watch.stdout.String(), `"state":"healthy"`) })
