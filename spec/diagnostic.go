@@ -46,7 +46,8 @@ type Diagnostic struct {
 	Start    Pos
 	End      Pos
 
-	secret bool // the lines in the file are not to be shown
+	secret  bool // the lines in the file are not to be shown
+	omitted int  // further ones of its severity that were found after it and are not told
 }
 
 func (d Diagnostic) String() string {
@@ -59,13 +60,24 @@ type Diagnostics []Diagnostic
 // HasErrors says whether one is more than a warning.
 func (ds Diagnostics) HasErrors() bool { return ds.Count(SeverityError) > 0 }
 
-// Count is the number of diagnostics of a severity.
+// Count is the number of diagnostics of a severity that were found; maxProblems of
+// them are told.
 func (ds Diagnostics) Count(s Severity) int {
 	n := 0
 	for _, d := range ds {
 		if d.Severity == s {
-			n++
+			n += 1 + d.omitted
 		}
+	}
+	return n
+}
+
+// Omitted is how many more were found than are told. It may be fewer than there
+// are: not all is looked at when nothing more will be told.
+func (ds Diagnostics) Omitted() int {
+	n := 0
+	for _, d := range ds {
+		n += d.omitted
 	}
 	return n
 }
@@ -100,7 +112,8 @@ func (ds Diagnostics) JSON() []byte {
 	doc := struct {
 		Schema      string  `json:"schema"`
 		Diagnostics []entry `json:"diagnostics"`
-	}{Schema: "nixmesh.diagnostics/1", Diagnostics: []entry{}}
+		Omitted     int     `json:"omitted,omitempty"`
+	}{Schema: "nixmesh.diagnostics/1", Diagnostics: []entry{}, Omitted: ds.Omitted()}
 	for _, d := range ds {
 		doc.Diagnostics = append(doc.Diagnostics, entry{d.Code, d.Severity.String(), d.Summary, d.Detail, d.Hint, d.File, d.Start, d.End})
 	}
@@ -125,6 +138,7 @@ type problem struct {
 type sink struct {
 	found     Diagnostics
 	told      [2]int                 // by severity, those that were dropped included
+	last      [2]int                 // by severity, the last of found
 	words     int                    // read so far, see maxWords
 	melded    int64                  // so far, see maxMelding
 	mentioned map[string]bool        // "var.X" and "local.X" of all expressions
@@ -160,8 +174,10 @@ func (s *sink) info(code string) codeInfo {
 
 func (s *sink) tell(p problem, severity Severity) {
 	if s.told[severity]++; s.told[severity] > maxProblems {
+		s.found[s.last[severity]].omitted++
 		return
 	}
+	s.last[severity] = len(s.found)
 	if len(p.hint) > maxHint {
 		p.hint = strings.ToValidUTF8(p.hint[:maxHint], "") + " …"
 	}

@@ -301,3 +301,31 @@ func TestNoFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestOmitted: what is found and not told is counted.
+func TestOmitted(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "nixmesh.hcl", base)
+	write(t, dir, "in.hcl", `service "s" {
+  on           = ["*"]
+  package      = "p"
+  exec         = "e"
+  before_start = ["e`+strings.Repeat(" $a", 3000)+`"]
+}
+`)
+	found := Load(dir, Options{}).Diagnostics
+	if n := found.Count(SeverityError); n != 3000 || found.Strict().Count(SeverityError) != n+1 || len(found) != 1001 {
+		t.Errorf("%d errors, %d told", n, len(found))
+	}
+	var text bytes.Buffer
+	found.Render(&text, nil, false)
+	if want := "These are 1001 of at least 3001 problems: mend them, and the others are told.\n"; !strings.HasSuffix(text.String(), want) {
+		t.Errorf("got …%s", text.String()[text.Len()-200:])
+	}
+	if json := found.JSON(); !bytes.HasSuffix(json, []byte(`],"omitted":2000}`+"\n")) {
+		t.Errorf("got …%s", json[len(json)-200:])
+	}
+	if json := found[:1].JSON(); bytes.Contains(json, []byte("omitted")) {
+		t.Errorf("got %s", json)
+	}
+}

@@ -138,6 +138,10 @@ Every mistake in a fleet has a code, a place and a hint, and one run tells all o
 them. A code keeps its meaning for ever. An error ends the command with exit code 3
 (NM0008: 6); a warning does so with ` + "`validate --strict`" + ` only.
 
+` + "`-o json`" + ` is the document ` + "`nixmesh.diagnostics/1`" + `. Lines and columns count from 1 (0 where no
+file is at fault), bytes from 0. A run tells up to 1000 errors and as many warnings;
+` + "`omitted`" + ` is how many more it found, and is left out where there are none.
+
 | code | severity | meaning |
 |---|---|---|
 `)

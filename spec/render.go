@@ -25,6 +25,9 @@ func (ds Diagnostics) Render(w io.Writer, files map[string][]byte, color bool) {
 	for _, d := range ds {
 		d.render(w, files[d.File], color, !hidden[line(d, d.Start.Line)])
 	}
+	if n := ds.Omitted(); n > 0 {
+		fmt.Fprintf(w, "These are %d of at least %d problems: mend them, and the others are told.\n", len(ds), len(ds)+n)
+	}
 }
 
 func (d Diagnostic) render(w io.Writer, src []byte, color, shown bool) {
