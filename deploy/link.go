@@ -61,7 +61,7 @@ func (l *link) connected() bool {
 
 // fresh opens a connection of its own.
 func (l *link) fresh(ctx context.Context) (remote.Host, error) {
-	ctx, cancel := context.WithTimeout(ctx, remote.DialTimeout+5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*remote.DialTimeout+5*time.Second) // a busy host is asked twice
 	defer cancel()
 	return l.dial(ctx, l.target)
 }

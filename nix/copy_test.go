@@ -72,7 +72,7 @@ func newTarget(t *testing.T, tool *Tool) *target {
 		return max(daemon.ProcessState.ExitCode(), 0)
 	}
 	server.Start(t)
-	h.conn, err = remote.Dial(t.Context(), server.Target("deploy", file), remote.Options{AgentSocket: "none"})
+	h.conn, err = remote.Dial(t.Context(), server.Target("deploy", file), remote.Options{AgentSocket: "none", Timeout: 2 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

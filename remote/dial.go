@@ -14,7 +14,8 @@ import (
 
 // Dial connects to a target and logs in. The host has to prove that it holds
 // the pinned key (HostKeyError), then accept one of the keys (AuthError); a
-// host that cannot be reached is a DialError. ctx bounds the dialling only:
+// host that cannot be reached is a DialError. One that takes the connection but ends
+// no key exchange in time is asked once more. ctx bounds the dialling only:
 // the connection lives until Close.
 func Dial(ctx context.Context, t Target, o Options) (*Conn, error) {
 	pin, err := parsePin(t)
@@ -29,10 +30,6 @@ func Dial(ctx context.Context, t Target, o Options) (*Conn, error) {
 	if len(keys) == 0 {
 		return nil, &AuthError{Host: t.Name, Address: t.addr(), User: t.User, Problems: problems, Err: ErrNoKey}
 	}
-	raw, undo, err := t.reach(ctx, o)
-	if err != nil {
-		return nil, err
-	}
 	var auth authLog
 	config := &ssh.ClientConfig{
 		User:              t.User,
@@ -46,9 +43,12 @@ func Dial(ctx context.Context, t Target, o Options) (*Conn, error) {
 			return &HostKeyError{Host: t.Name, Address: t.addr(), Want: ssh.FingerprintSHA256(pin), Got: ssh.FingerprintSHA256(key)}
 		},
 	}
-	client, err := handshake(ctx, raw, t, o, config, &auth)
+	client, undo, err := t.connect(ctx, o, config, &auth)
+	var late errTimeout
+	if errors.As(err, &late) && late.stage == stageKeys { // it is on, and may only have been busy
+		client, undo, err = t.connect(ctx, o, config, &auth)
+	}
 	if err != nil {
-		undo()
 		var denied *AuthError
 		if errors.As(err, &denied) {
 			denied.Problems = problems
@@ -56,6 +56,19 @@ func Dial(ctx context.Context, t Target, o Options) (*Conn, error) {
 		return nil, err
 	}
 	return newConn(t, o, client, undo), nil
+}
+
+// connect reaches the target and logs in. undo closes the jump connections.
+func (t Target) connect(ctx context.Context, o Options, config *ssh.ClientConfig, auth *authLog) (client *ssh.Client, undo func(), err error) {
+	raw, undo, err := t.reach(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err = handshake(ctx, raw, t, o, config, auth)
+	if err != nil {
+		undo()
+	}
+	return client, undo, err
 }
 
 // handshake speaks SSH over a connection within the target's deadlines. On
@@ -71,12 +84,12 @@ func handshake(ctx context.Context, raw net.Conn, t Target, o Options, config *s
 		if verified.Load() {
 			cancel(errTimeout{"log in", AuthTimeout})
 		} else {
-			cancel(errTimeout{"key exchange", o.timeout()})
+			cancel(errTimeout{stageKeys, o.timeout()})
 		}
 	})
 	defer timer.Stop()
-	verify := config.HostKeyCallback
-	config.HostKeyCallback = func(name string, addr net.Addr, key ssh.PublicKey) error {
+	verify, own := config.HostKeyCallback, *config
+	own.HostKeyCallback = func(name string, addr net.Addr, key ssh.PublicKey) error {
 		if err := verify(name, addr, key); err != nil {
 			return err
 		}
@@ -84,7 +97,7 @@ func handshake(ctx context.Context, raw net.Conn, t Target, o Options, config *s
 		timer.Reset(AuthTimeout)
 		return nil
 	}
-	c, chans, reqs, err := ssh.NewClientConn(raw, t.addr(), config)
+	c, chans, reqs, err := ssh.NewClientConn(raw, t.addr(), &own)
 	if !stop() && err == nil {
 		_ = c.Close()
 		err = context.Cause(ctx)
@@ -95,6 +108,9 @@ func handshake(ctx context.Context, raw net.Conn, t Target, o Options, config *s
 	}
 	return ssh.NewClient(c, chans, reqs), nil
 }
+
+// stageKeys is the stage before the host has proved who it is.
+const stageKeys = "key exchange"
 
 // errTimeout is a stage that took too long.
 type errTimeout struct {

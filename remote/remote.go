@@ -31,7 +31,7 @@ type Options struct {
 	// SocketDir holds the folders of bridge sockets, "" = the system's
 	// temporary folder. A socket's path has to stay below 108 bytes.
 	SocketDir string
-	// Timeout bounds TCP and key exchange, 0 = DialTimeout.
+	// Timeout bounds TCP and key exchange each, 0 = DialTimeout.
 	Timeout time.Duration
 	// KeepAlive is the time between keep-alives, 0 = KeepAliveEvery.
 	KeepAlive time.Duration
@@ -64,7 +64,7 @@ type Host interface {
 
 // Timeouts of a connection.
 const (
-	DialTimeout      = 10 * time.Second // TCP and key exchange
+	DialTimeout      = 10 * time.Second // TCP and key exchange each
 	KeepAliveEvery   = 15 * time.Second
 	KeepAliveMissing = 3 // unanswered keep-alives after which the connection is lost
 	// AuthTimeout bounds the authentication, once the host has proved who it

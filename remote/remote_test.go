@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func noAgent() remote.Options { return remote.Options{AgentSocket: "none"} }
+func noAgent() remote.Options { return remote.Options{AgentSocket: "none", Timeout: patience} }
 
 // serve starts a server that runs exec and returns a connection to it.
 func serve(t *testing.T, o remote.Options, exec func(*testkit.Session) int) (*testkit.SSHServer, *remote.Conn) {
@@ -189,6 +190,58 @@ func TestDialErrors(t *testing.T) {
 	if _, err := remote.Dial(t.Context(), refused, noAgent()); !errors.As(err, &dial) || dial.What != "connection refused" {
 		t.Errorf("refused: %v", err)
 	}
+}
+
+// A host that takes a connection and does not speak in time may only have been busy.
+func TestDialAsksABusyHostTwice(t *testing.T) {
+	t.Parallel()
+	file, public := login(t)
+	s := testkit.NewSSHServer(t)
+	s.Authorized = []string{public}
+	s.Start(t)
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer front.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for first := true; ; first = false {
+			conn, err := front.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				if first {
+					_, _ = io.Copy(io.Discard, conn) // until the client gives up
+					return
+				}
+				back, err := net.Dial("tcp", s.Addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer back.Close()
+				go func() {
+					_, _ = io.Copy(back, conn)
+					_ = back.Close()
+				}()
+				_, _ = io.Copy(conn, back)
+			})
+		}
+	})
+	target := s.Target("deploy", file)
+	target.Port = front.Addr().(*net.TCPAddr).Port
+	c, err := remote.Dial(t.Context(), target, remote.Options{AgentSocket: "none"})
+	if err == nil {
+		err = c.Close()
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	front.Close()
+	wg.Wait()
 }
 
 func TestScanHostKey(t *testing.T) {

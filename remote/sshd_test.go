@@ -89,7 +89,7 @@ func TestOpenSSHAgentServesTheKeyOfAnEncryptedFile(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "is encrypted: add it to the SSH agent with: ssh-add") {
 		t.Errorf("encrypted key without agent: %v", err)
 	}
-	c, err := remote.Dial(t.Context(), target, remote.Options{AgentSocket: agentSocket})
+	c, err := remote.Dial(t.Context(), target, remote.Options{AgentSocket: agentSocket, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
