@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// checkDeadline bounds a program that does nothing, on a machine that may be busy.
+const checkDeadline = 2 * time.Minute
+
 // Check says whether this machine can run a lab; the error, an
 // ErrUnsupported, names what is missing and what to do. It changes nothing.
 func Check() error {
@@ -23,7 +26,7 @@ func Check() error {
 		return fmt.Errorf("%w as this user: it makes namespaces and mounts file systems; run it as root (sudo)", ErrUnsupported)
 	}
 	// Root in a container is often not allowed to.
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), checkDeadline)
 	defer cancel()
 	try := exec.CommandContext(ctx, "true")
 	try.SysProcAttr = &syscall.SysProcAttr{Cloneflags: hostNamespaces | unix.CLONE_NEWCGROUP}

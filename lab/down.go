@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// downDeadline bounds the wait for the kernel to take a dead lab apart.
-const downDeadline = 20 * time.Second
+// downDeadline bounds the wait for the kernel to take a dead lab apart, which on a
+// busy machine writes disks back first.
+const downDeadline = 2 * time.Minute
 
 // Down takes the lab away: hosts with their disks, network, processes. Keys
 // stay. It also clears what a crash left, and is content with nothing.
@@ -115,15 +116,16 @@ func loopsOf(dir string) ([]string, error) {
 	return used, nil
 }
 
-// waitUntil asks again and again until ctx ends.
+// waitUntil asks again and again until ctx ends, and once more then.
 func waitUntil(ctx context.Context, what string, done func() (bool, error)) error {
 	for {
+		late := sleep(ctx, 2*time.Millisecond)
 		ok, err := done()
 		if ok || err != nil {
 			return err
 		}
-		if err := sleep(ctx, 2*time.Millisecond); err != nil {
-			return fmt.Errorf("wait until %s: %w", what, err)
+		if late != nil {
+			return fmt.Errorf("wait until %s: %w", what, late)
 		}
 	}
 }

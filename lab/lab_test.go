@@ -345,3 +345,16 @@ func TestNix(t *testing.T) {
 		t.Errorf("nix ended %s after its context: %s", took, said.Bytes())
 	}
 }
+
+// TestWaitUntilLooksAtTheEnd: what came about while the time ran out has come about.
+func TestWaitUntilLooksAtTheEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	looks := 0
+	if err := waitUntil(ctx, "it is there", func() (bool, error) {
+		looks++
+		cancel()
+		return looks == 2, nil
+	}); err != nil {
+		t.Error(err)
+	}
+}

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -38,7 +37,11 @@ func needLab(t testing.TB) {
 	if testing.Short() || os.Getenv("NIXMESH_TEST_LAB") == "skip" {
 		t.Skip("lab tests left out (-short or NIXMESH_TEST_LAB=skip)")
 	}
-	if err := Check(); err != nil {
-		t.Skip(fmt.Sprint("no lab here: ", err))
+	err := Check()
+	switch {
+	case err != nil && os.Getenv("NIXMESH_TEST_LAB") == "require":
+		t.Fatal("no lab here: ", err)
+	case err != nil:
+		t.Skip("no lab here: ", err)
 	}
 }

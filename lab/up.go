@@ -174,9 +174,12 @@ func (l *Lab) spawnSupervisor(lock *os.File) (spawned, error) {
 	return spawned{cmd.Process.Pid, w, ended}, nil
 }
 
+// superviseDeadline bounds the wait for a supervisor that only has to start.
+const superviseDeadline = 2 * time.Minute
+
 // waitSupervisor waits for the supervisor's first answer.
 func (l *Lab) waitSupervisor(ctx context.Context, ended <-chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, superviseDeadline)
 	defer cancel()
 	for {
 		select {
