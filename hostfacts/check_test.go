@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,7 +182,7 @@ func TestRunAsTheServicesUser(t *testing.T) {
 		t.Skip("another user's child needs root")
 	}
 	var uid string
-	address := serve(t, func(_ http.ResponseWriter, r *http.Request) { uid = ownerOf(t, r.RemoteAddr) }, false)
+	address := serve(t, func(_ http.ResponseWriter, r *http.Request) { uid = ownerOf(t, r) }, false)
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // another user has to reach it
 		t.Fatal(err)
@@ -203,23 +204,30 @@ func TestRunAsTheServicesUser(t *testing.T) {
 	want(t, got, false, "find user nm-nobody-of-this-name of the check: user: unknown user nm-nobody-of-this-name")
 }
 
-// ownerOf is the uid column of a connection's other end in /proc/net/tcp.
-func ownerOf(t *testing.T, remote string) string {
+// ownerOf is the uid column of the other end of a request's connection in
+// /proc/net/tcp. Connections to other places may have the same local port.
+func ownerOf(t *testing.T, r *http.Request) string {
 	t.Helper()
-	_, port, err := net.SplitHostPort(remote)
-	if err != nil {
-		t.Error(err)
+	column := func(address string) string {
+		a, err := netip.ParseAddrPort(address)
+		if err != nil {
+			t.Error(err)
+		}
+		ip := a.Addr().As4() // in the machine's order
+		return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), a.Port())
 	}
-	var number int
-	if _, err := fmt.Sscan(port, &number); err != nil {
-		t.Error(err)
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		t.Error("the request has no local address")
+		return ""
 	}
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		t.Error(err)
 	}
+	from, to := column(r.RemoteAddr), column(local.String())
 	for line := range strings.Lines(string(table)) {
-		if f := strings.Fields(line); len(f) > 7 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", number)) {
+		if f := strings.Fields(line); len(f) > 7 && f[1] == from && f[2] == to {
 			return f[7]
 		}
 	}
