@@ -2,9 +2,11 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nixmesh/nixmesh/controlplane/catalog"
+	"github.com/nixmesh/nixmesh/trust"
 )
 
 const (
@@ -104,7 +106,12 @@ func (a *Agent) lookAtFacts() {
 // for.
 func (a *Agent) act(d *inForce) {
 	config := d.document.Config
-	a.problems.check("node", a.nodes.configure(config), "nixmesh host trust "+a.host)
+	err := a.nodes.configure(config)
+	next := "nixmesh host trust " + a.host
+	if errors.Is(err, trust.ErrNodeOld) { // its clock was slow when it lost what it had before
+		next = "timedatectl; then, with a right clock: rm /var/lib/nixmesh/node/node.cert && systemctl restart nixmesh-nodekey nixmesh-agent"
+	}
+	a.problems.check("node", err, next)
 	a.live.configure(config)
 	a.problems.check("roots", a.certificates.configure(config), "")
 	a.fleet.configure(config)

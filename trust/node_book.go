@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // NodeBook remembers the newest node certificate of each host, so that a node
@@ -28,7 +29,7 @@ func (b *NodeBook) Admit(c NodeCert, host, hostKey string) error {
 		}
 		b.newest[host] = c
 	case known.Newer(c) && known.Key != c.Key:
-		return fmt.Errorf("%w: of %s", ErrNodeOld, known.Created.Format("2006-01-02T15:04:05Z"))
+		return fmt.Errorf("%w: of %s, and this one is of %s", ErrNodeOld, known.Created.Format(time.RFC3339), c.Created.Format(time.RFC3339))
 	}
 	return nil
 }
