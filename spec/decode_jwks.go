@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -39,7 +38,7 @@ func (d *decoder) jwksFile(it item) string {
 		d.add(problem{code: code, rng: it.rng, block: it.a.title, detail: detail, hint: hint})
 		return file
 	}
-	text, err := os.ReadFile(filepath.Join(d.dir, filepath.FromSlash(file)))
+	text, err := readRegular(filepath.Join(d.dir, filepath.FromSlash(file)), maxFileSize)
 	if err != nil {
 		bad("NM0005", file+" is not a file that can be read.", "name a file in JSON")
 		return ""

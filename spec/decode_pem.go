@@ -3,7 +3,6 @@ package spec
 import (
 	"encoding/pem"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -15,7 +14,7 @@ func (d *decoder) pemFile(it item, code string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	text, err := os.ReadFile(filepath.Join(d.dir, filepath.FromSlash(file)))
+	text, err := readRegular(filepath.Join(d.dir, filepath.FromSlash(file)), maxFileSize)
 	if err != nil {
 		d.add(problem{code: "NM0005", rng: it.rng, block: it.a.title, detail: fmt.Sprintf("%s is not a file that can be read.", file), hint: "name a PEM file"})
 		return "", false

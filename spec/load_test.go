@@ -3,9 +3,12 @@ package spec
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -327,5 +330,83 @@ func TestOmitted(t *testing.T) {
 	}
 	if json := found[:1].JSON(); bytes.Contains(json, []byte("omitted")) {
 		t.Errorf("got %s", json)
+	}
+}
+
+// TestPipes: nobody may ever write into a pipe, so none is waited for.
+func TestPipes(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "nixmesh.hcl", base+`
+gateway "public" {
+  on   = ["app1"]
+  cert = "pipe"
+  key  = "pipe"
+  auth "login" {
+    issuer = "https://login.example"
+    jwks   = "pipe"
+  }
+  route "a.example/" {
+    to   = "web"
+    auth = ["login"]
+  }
+}
+service "web" {
+  on      = ["*"]
+  package = "web"
+  exec    = "bin/web"
+  secrets = { TOKEN = "pipe" }
+  listen "http" {}
+  check { http = "/" }
+}
+`)
+	for _, name := range []string{"pipe", "nixmesh.lock"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan []string, 1)
+	go func() {
+		codes := map[string]bool{}
+		_, found := ReadLock(dir)
+		for _, d := range append(Load(dir, Options{}).Diagnostics, found...) {
+			codes[d.Code] = true
+		}
+		done <- slices.Sorted(maps.Keys(codes))
+	}()
+	select {
+	case got := <-done:
+		if want := []string{"NM0005", "NM0603", "NM0703"}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Fatal("a pipe is waited for")
+	}
+}
+
+// TestLockElsewhere: a lock that is a link stays in the fleet's folder.
+func TestLockElsewhere(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	write(t, other, "secret", "nixmesh-lock 1\nhunter2\n")
+	if err := os.Symlink(filepath.Join(other, "secret"), filepath.Join(dir, LockFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, found := ReadLock(dir); len(found) != 1 || found[0].Code != "NM0005" || found[0].Detail != "nixmesh.lock leaves the fleet's folder." {
+		t.Errorf("got %v", found)
+	}
+	if text, err := ReadLockText(dir); text != nil || err == nil {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if err := os.Remove(filepath.Join(dir, LockFile)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "kept/lock", lockHeader+"\n")
+	if err := os.Symlink("kept/lock", filepath.Join(dir, LockFile)); err != nil {
+		t.Fatal(err)
+	}
+	if l, found := ReadLock(dir); l == nil {
+		t.Errorf("got %v", found)
 	}
 }

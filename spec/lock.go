@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,14 +46,21 @@ func (e lockEntry) line() string {
 	return line
 }
 
+// maxLock bounds the lock, in bytes: a million of its lines.
+const maxLock = 64 << 20
+
 // ReadLock reads the lock of a fleet's folder; a missing one is empty. The
-// diagnostics are NM0702 and NM0703, and then the lock is nil.
+// diagnostics are NM0005, NM0702 and NM0703, and then the lock is nil.
 func ReadLock(dir string) (*Lock, Diagnostics) {
 	text, err := ReadLockText(dir)
 	if err != nil {
+		p := problem{code: "NM0703", rng: fileStart(LockFile), detail: fmt.Sprintf("It cannot be read: %v.", errors.Unwrap(err)),
+			hint: "mend the file's type or permissions, or take it from version control"}
+		if errors.Is(err, errOutside) || errors.Is(err, errLoop) {
+			p.code, p.detail, p.hint = "NM0005", fmt.Sprintf("%s %v.", LockFile, errors.Unwrap(err)), "take the file from version control, in place of the link"
+		}
 		s := &sink{}
-		s.add(problem{code: "NM0703", rng: fileStart(LockFile), detail: fmt.Sprintf("It cannot be read: %v.", errors.Unwrap(err)),
-			hint: "mend the file's type or permissions, or take it from version control"})
+		s.add(p)
 		return nil, s.found
 	}
 	return parseLock(text)
@@ -62,8 +68,18 @@ func ReadLock(dir string) (*Lock, Diagnostics) {
 
 // ReadLockText is the lock's text as it stands, nil when there is none.
 func ReadLockText(dir string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(dir, LockFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	file, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		file, err = insideDir(file, LockFile)
+	}
+	var text []byte
+	if err == nil {
+		text, err = readRegular(file, maxLock)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("read lock: %w", err)
 	}
 	return text, nil

@@ -3,8 +3,10 @@ package trust
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"filippo.io/age"
@@ -30,8 +32,15 @@ func AgeRecipients(file string) (AgeHeader, error) {
 }
 
 // readAge reads an age file as far as one may go; what is longer is found to
-// be cut off.
+// be cut off. A pipe, which could be waited for in vain, is not opened.
 func readAge(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: file, Err: errors.New("it is not a regular file")}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read age file: %w", err)
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("read age file: %w", err)
