@@ -19,7 +19,7 @@ func soon(t *testing.T, what string, do func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(testPatience):
 		t.Fatalf("%s does not come to an end", what)
 	}
 }

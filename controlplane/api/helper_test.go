@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -18,11 +19,33 @@ import (
 	"github.com/nixmesh/nixmesh/agentapi"
 )
 
+// testPatience is after how long a test gives up what a machine with other work may
+// take its time for.
+const testPatience = 2 * time.Minute
+
+// TestMain fails where goroutines are left that do not end.
 func TestMain(m *testing.M) {
 	if os.Getenv(childSocket) != "" {
 		os.Exit(child(os.Getenv(childSocket)))
 	}
-	goleak.VerifyTestMain(m)
+	code := m.Run()
+	if code == 0 {
+		if err := nothingLeft(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// nothingLeft waits until every goroutine of the tests has ended.
+func nothingLeft() (err error) {
+	for end := time.Now().Add(testPatience); time.Now().Before(end); {
+		if err = goleak.Find(); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 // agent is a small Source that keeps what it is given.
@@ -167,7 +190,7 @@ func (a *agent) send(t *testing.T, e agentapi.Event) {
 	for c := range a.watchers {
 		select {
 		case c <- e:
-		case <-time.After(10 * time.Second):
+		case <-time.After(testPatience):
 			t.Fatal("a watch holds the agent up")
 		}
 	}
@@ -219,7 +242,7 @@ func client(t testing.TB, socket string) *agentapi.Client {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !holds(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(testPatience); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) && !holds() {
 			t.Fatal("never " + what)
 		}

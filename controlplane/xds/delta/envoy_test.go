@@ -112,7 +112,7 @@ func (r *real) serve(resources []*xds.Resource) {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := New(Options{})
+	s := New(Options{Timings: Timings{Warm: testPatience, Ack: testPatience}}) // no bound runs out while Envoy waits for its turn
 	if resources != nil {
 		s.Replace(resources)
 	}

@@ -2,7 +2,9 @@ package delta
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -18,7 +20,27 @@ import (
 	"github.com/nixmesh/nixmesh/controlplane/xds"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain fails where goroutines are left that do not end.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		if err := nothingLeft(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// nothingLeft waits until every goroutine of the tests has ended.
+func nothingLeft() (err error) {
+	for end := time.Now().Add(testPatience); time.Now().Before(end); {
+		if err = goleak.Find(); err == nil {
+			break
+		}
+	}
+	return err
+}
 
 // client is a connection to a Server that serves.
 type client struct {
