@@ -29,6 +29,7 @@ type front struct {
 
 func startFront(t *testing.T, ca *authority, in *Input) *front {
 	t.Helper()
+	patient(in.Config)
 	out := Build(in)
 	var kept []*Resource
 	for _, r := range out.Resources {

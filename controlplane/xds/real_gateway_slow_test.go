@@ -129,6 +129,22 @@ func TestRealGatewayEndsSlowBodies(t *testing.T) {
 	})
 }
 
+// A client that does not end its headers is ended in time.
+func TestRealGatewayEndsSlowHeaders(t *testing.T) {
+	ca := newAuthority(t)
+	g := gatewayOf("", []mesh.GatewayListen{{Protocol: "http", Port: 80}},
+		mesh.GatewayRoute{Host: "shop.example", Rule: prefix("/"), Targets: []mesh.Target{to("web", "", 100)}})
+	g.ClientTimeout = seconds(1)
+	in := input(t, outside(g))
+	in.Facts.Mesh.Roots = string(ca.pem)
+	conn := dial(t, startFront(t, ca, in).address("gw:80"))
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: shop.example\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(testPatience))
+	if line, _ := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 408 ") {
+		t.Errorf("it gets %q", line)
+	}
+}
+
 // A gateway that holds all connections that outsiders may have keeps nobody of the
 // mesh out, and the connections of the mesh that end let no more outsiders in: all
 // of which Envoy's own bound of all connections would.

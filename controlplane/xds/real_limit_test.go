@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/internal/testkit/envoytest"
 	"github.com/nixmesh/nixmesh/mesh"
 )
 
@@ -102,12 +103,7 @@ func TestRealCopies(t *testing.T) {
 	})
 	c.Hosts["app1"].Address = loopback(t)
 	calls(c, "web", "api", "postgres")
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	port := gone.Addr().(*net.TCPAddr).Port
+	port := envoytest.FreePort(t) // where nobody listens
 	in := input(t, c,
 		runs("api", "", hostfacts.Listen{Protocol: "http", Port: port}), runs("api", "", hostfacts.Listen{Protocol: "http", Port: backend(t, false)}),
 		runs("postgres", "", hostfacts.Listen{Protocol: "tcp", Port: port}), runs("postgres", "", hostfacts.Listen{Protocol: "tcp", Port: banner(t)}),

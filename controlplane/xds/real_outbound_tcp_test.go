@@ -21,6 +21,7 @@ import (
 
 	"github.com/nixmesh/nixmesh/controlplane/catalog"
 	"github.com/nixmesh/nixmesh/hostfacts"
+	"github.com/nixmesh/nixmesh/internal/testkit/envoytest"
 	"github.com/nixmesh/nixmesh/mesh"
 )
 
@@ -85,8 +86,10 @@ func TestEnvoyConnectsAsConfigured(t *testing.T) {
 	e.Outlier.Errors = 0
 	_, e = o.to("standby", "tcp", on("app2"))
 	e.Failover.To = []string{"moved"}
-	dead := endpointAt(closedListener(t), "again", "")
-	_, e = o.to("again", "tcp", on("app1", "app2"), dead, greeter(t, o.ca, "again", ""))
+	alive := greeter(t, o.ca, "again", "")
+	dead := alive
+	dead.Host, dead.Port = "dead", uint16(envoytest.FreePort(t)) // where nobody listens
+	_, e = o.to("again", "tcp", on("app1", "app2"), dead, alive)
 	e.LB, e.Outlier.Errors = "round_robin", 0
 	e.Retry = &mesh.Retry{Attempts: 1, On: mesh.Names{"connect"}, Backoff: mesh.Duration(time.Millisecond), Budget: 20}
 	o.start()
@@ -113,15 +116,6 @@ func TestEnvoyConnectsAsConfigured(t *testing.T) {
 			}
 		})
 	}
-}
-
-func closedListener(t *testing.T) net.Listener {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	return l
 }
 
 // named is a certificate for a name of DNS.

@@ -79,6 +79,7 @@ func (o *outgoing) start(change ...func(*Input)) {
 	o.t.Helper()
 	in := input(o.t, o.config)
 	in.Facts.Mesh.Roots = string(o.ca.pem)
+	patient(o.config)
 	in.Endpoints = func(service string) []catalog.Endpoint { return o.endpoints[service] }
 	for edge, how := range o.config.Edges["web"] {
 		calling(in, "web", edge)

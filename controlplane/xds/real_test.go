@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/nixmesh/nixmesh/internal/testkit/envoytest"
+	"github.com/nixmesh/nixmesh/mesh"
 )
 
 // authority is the CA of one test.
@@ -222,6 +223,16 @@ func (e *envoy) ask(path string) (string, error) {
 // testPatience is after how long a test gives up what a machine with other work may
 // take its time for.
 const testPatience = 2 * time.Minute
+
+// patient lets no request end for what the machine has to do besides, unless its
+// edge says when.
+func patient(c *mesh.Config) {
+	for _, protocol := range []string{"http", "http2"} {
+		d := c.Defaults[protocol]
+		d.Timeout = mesh.Duration(testPatience)
+		c.Defaults[protocol] = d
+	}
+}
 
 // eventually waits for a condition.
 func (e *envoy) eventually(what string, is func() bool) {
