@@ -80,7 +80,7 @@ func Run(ctx context.Context, o Options) (err error) {
 
 // step is until the next tick: it hears of changes and mends them.
 func (w *Watcher) step(ctx context.Context) error {
-	w.look(ctx)
+	missing, loaded := w.look(ctx), w.report.Loaded
 	w.o.Alive()
 	if err := w.changes.file.SetReadDeadline(time.Now().Add(tick)); err != nil {
 		return fmt.Errorf("hear of changes of the kernel's tables: %w", err)
@@ -89,6 +89,9 @@ func (w *Watcher) step(ctx context.Context) error {
 		messages, _, err := w.changes.read()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
+			if missing && w.report.Loaded.Equal(loaded) && ctx.Err() == nil {
+				w.restore(ctx, time.Now(), "") // nobody told who it was
+			}
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
 			// More changes than there is room for: whatever they were.
@@ -129,19 +132,23 @@ func (w *Watcher) judge(ctx context.Context, g generation, heard time.Time) {
 	w.restore(ctx, heard, g.by)
 }
 
-// look reads the counters, and puts back a table that is not there.
-func (w *Watcher) look(ctx context.Context) {
+// look reads the counters, and tries again to put back a table that could not be
+// loaded. One that is missing else was changed a moment ago, which is told next.
+func (w *Watcher) look(ctx context.Context) (missing bool) {
 	hash, err := w.kernel.loaded(tableName)
 	switch {
 	case err != nil:
 		w.o.Logger.Error("the kernel's table is not seen", "err", err)
-	case hash == "" || hash != w.report.Table:
+	case w.report.Table == "":
 		w.restore(ctx, time.Now(), "")
+	case hash != w.report.Table:
+		missing = true
 	default:
 		w.count()
 	}
 	w.copy(ctx)
 	w.tell()
+	return missing
 }
 
 // copy sees to the copy of the table. The table is enough without it.

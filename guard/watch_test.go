@@ -312,6 +312,47 @@ func TestWatchWithoutACopy(t *testing.T) {
 	}
 }
 
+// TestWatchRestoresOnce: what a tick finds changed may be told a moment later,
+// and is one change. One that nobody tells is mended all the same.
+func TestWatchRestoresOnce(t *testing.T) {
+	t.Parallel()
+	needKernel(t)
+	for by, told := range map[string]bool{"nft": true, "": false} {
+		n := newNetwork(t)
+		w := &Watcher{o: Options{
+			Nft: "nft", File: rendered(t, "guard.nft"), Report: filepath.Join(t.TempDir(), "guard.json"),
+			Logger: slog.New(slog.DiscardHandler), Alive: func() {},
+		}}
+		step := func() error { return w.step(t.Context()) }
+		if err := n.do(func() (err error) {
+			if w.changes, err = openSocket(told); err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = w.changes.close() })
+			if w.kernel, err = openSocket(false); err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = w.kernel.close() })
+			w.kernel.limit = patience
+			if err := w.load(t.Context()); err != nil {
+				return err
+			}
+			return step()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		n.run(t, "nft", "flush", "ruleset")
+		for range 2 {
+			if err := n.do(step); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := w.report; r.Restored != 1 || r.Last.By != by {
+			t.Errorf("told %v: it restores %d times: %+v", told, r.Restored, r.Last)
+		}
+	}
+}
+
 // TestWatchSaysAllThatIsWrong: nft may say what is wrong with a copy in parts.
 func TestWatchSaysAllThatIsWrong(t *testing.T) {
 	t.Parallel()
