@@ -119,7 +119,9 @@ func (d *decoder) checkFrom(p *pairs, s *Service, b *block, into callers) {
 		if caller != nil && (cb.refused["upstream"] || name != s.Name && p.meant(caller.upstreamNames(), s.Name)) {
 			continue // its edge is wrong in another way
 		}
-		if caller != nil {
+		if name == s.Name {
+			told.detail, told.hint = "A service does not call itself through the mesh.", "delete it from the list"
+		} else if caller != nil {
 			told.detail = fmt.Sprintf("%q does not call this service.", name)
 			told.hint = fmt.Sprintf("add to service %q, at %s: upstream %q {}", name, at(cb.header), s.Name)
 		} else if gateway, gb := p.gateway(name); gateway != nil {

@@ -54,7 +54,9 @@ func (d *decoder) commandNames(s *Service, b *block) commandNames {
 		}
 	}
 	n.unsure = n.unsure || unnamed(b)
+	unknown := slices.Clone(s.SecretEnv)
 	for _, v := range s.Variants() {
+		unknown = slices.DeleteFunc(unknown, func(name string) bool { return v.Secrets[name] != nil })
 		names := slices.Concat(givenVariables(s), slices.Collect(maps.Keys(v.Env)))
 		for secret := range v.Secrets {
 			names = append(names, secret+"_FILE")
@@ -64,6 +66,7 @@ func (d *decoder) commandNames(s *Service, b *block) commandNames {
 		}
 		n.variants = append(n.variants, variantNames{v.Name, names})
 	}
+	n.unsure = n.unsure || len(unknown) > 0 // NM0313, and another name may have been meant
 	return n
 }
 

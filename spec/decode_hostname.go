@@ -28,7 +28,7 @@ func badHostName(host string) (reason, normal string) {
 	if _, rest, hasScheme := strings.Cut(name, "://"); hasScheme {
 		return "A host name has no scheme.", rest
 	}
-	if before, _, hasPort := strings.Cut(name, ":"); hasPort {
+	if before, _, hasPort := strings.Cut(name, ":"); hasPort && !strings.HasPrefix(name, "[") {
 		return "A host name has no port: listen says it.", before
 	}
 	if lower := strings.ToLower(name); lower != name {

@@ -118,6 +118,9 @@ func check(s *sink, dir string, files map[string][]byte, order []string, o Optio
 // oneFleet finds the fleet block (NM0003).
 func (s *sink) oneFleet(top *block) *block {
 	fleets := top.all("fleet")
+	if len(fleets) == 0 && top.refused["fleet"] {
+		return nil
+	}
 	if len(fleets) == 0 {
 		s.add(problem{code: "NM0003", rng: fileStart(rootFile), detail: "No file has a fleet block.",
 			hint: `add fleet "NAME" { nixpkgs = "github:NixOS/nixpkgs/nixos-26.05" }`})

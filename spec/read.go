@@ -72,7 +72,9 @@ func (d *decoder) item(b *block, name string) (item, bool) {
 	v, ok := d.value(a)
 	it := item{value: v, rng: a.expr.Range(), a: a, name: name}
 	if ok && v.IsNull() {
-		d.wrong(it, fmt.Sprintf("%q is null.", name), "")
+		if !a.bad { // an argument may be read twice
+			d.wrong(it, fmt.Sprintf("%q is null.", name), "")
+		}
 		return it, false
 	}
 	return it, ok
