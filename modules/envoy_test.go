@@ -62,19 +62,21 @@ func TestEnvoy(t *testing.T) {
 	}
 }
 
-// The real Envoy takes the file and the flags, without a warning.
+// Real Envoys take the file and the flags, without a warning.
 func TestEnvoyTakesItsBootstrap(t *testing.T) {
-	envoy := envoytest.Binary(t)
+	envoys := []string{envoytest.Binary(t), envoytest.Oldest(t)}
 	for _, given := range []string{"{}", `{"memory": 128, "concurrency": 3}`} {
 		h := evalEnvoy(t, given)
 		file := filepath.Join(t.TempDir(), "nixmesh-envoy.json")
 		if err := os.WriteFile(file, []byte(h.Bootstrap), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", `exec "$0" --mode validate --config-path "$1" `+h.Flags, envoy, file)
-		out, err := cmd.CombinedOutput()
-		if err != nil || strings.Contains(string(out), "warning") || strings.Contains(string(out), "deprecated") {
-			t.Errorf("%s: %v\n%s", given, err, out)
+		for _, envoy := range envoys {
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", `exec "$0" --mode validate --config-path "$1" `+h.Flags, envoy, file)
+			out, err := cmd.CombinedOutput()
+			if err != nil || strings.Contains(string(out), "warning") || strings.Contains(string(out), "deprecated") {
+				t.Errorf("%s, %s: %v\n%s", envoy, given, err, out)
+			}
 		}
 	}
 }

@@ -7,13 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nixmesh/nixmesh/internal/testkit/envoytest"
 )
 
-// validate has the real Envoy judge what was built, rendered without a server, and
-// holds it to what Envoy does not look at.
+// validate has real Envoys judge what was built, rendered without a server, and holds
+// it to what Envoy does not look at.
 func validate(t *testing.T, out *Output) {
 	t.Helper()
 	for _, p := range References(out) {
@@ -24,21 +23,23 @@ func validate(t *testing.T, out *Output) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if said := refusal(t, text); said != "" {
-		t.Errorf("envoy refuses it: %s", said)
+	for _, envoy := range []string{envoytest.Binary(t), envoytest.Oldest(t)} {
+		if said := refusal(t, envoy, text); said != "" {
+			t.Errorf("%s refuses it: %s", envoy, said)
+		}
 	}
 }
 
-// refusal is what Envoy has against a bootstrap, "" for nothing.
-func refusal(t *testing.T, bootstrap []byte) string {
+// refusal is what an Envoy has against a bootstrap, "" for nothing.
+func refusal(t *testing.T, envoy string, bootstrap []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bootstrap.json")
 	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testPatience)
 	defer cancel()
-	said, err := exec.CommandContext(ctx, envoytest.Binary(t), "--mode", "validate", "-c", file, "-l", "error").CombinedOutput()
+	said, err := exec.CommandContext(ctx, envoy, "--mode", "validate", "-c", file, "-l", "error").CombinedOutput()
 	if err == nil {
 		return ""
 	}

@@ -3,6 +3,7 @@
 package envoytest
 
 import (
+	"context"
 	"os"
 	"testing"
 
@@ -16,7 +17,19 @@ import (
 // NIXMESH_TEST_LAB is "require" it fails.
 func Binary(t testing.TB) string {
 	t.Helper()
-	path, err := lab.Envoy(t.Context(), "", func(line string) { t.Log(line) })
+	return found(t, lab.Envoy)
+}
+
+// Oldest is the path of the oldest Envoy that hosts may have, which has to take what
+// they are told, too. A test without one does as one without Binary.
+func Oldest(t testing.TB) string {
+	t.Helper()
+	return found(t, lab.OldestEnvoy)
+}
+
+func found(t testing.TB, envoy func(context.Context, string, func(string)) (string, error)) string {
+	t.Helper()
+	path, err := envoy(t.Context(), "", func(line string) { t.Log(line) })
 	if err == nil {
 		return path
 	}
