@@ -28,7 +28,7 @@ const (
 type offer struct {
 	service, listen, version string
 
-	runs     string  // the listen that takes its calls here, whose rules count: itself, or its mesh.Service.Namesake
+	runs     string  // the listen here whose copies and rules it has: itself, or its mesh.Service.Namesake
 	protocol string  // that the copies speak
 	copies   []place // at least one
 }
@@ -40,7 +40,7 @@ type place struct {
 }
 
 func (o offer) name() string    { return mesh.EdgeName(o.service, o.listen) + at(o.version) }
-func (o offer) cluster() string { return localCluster(o.service, o.runs, o.version) }
+func (o offer) cluster() string { return localCluster(o.service, o.listen, o.version) }
 func (o offer) about() About    { return About{Service: o.service} }
 
 // inbound builds what takes calls from the mesh to the services of this host: one
@@ -52,10 +52,10 @@ func (b *builder) inbound() {
 	ruled := map[string]bool{}
 	for _, o := range b.offers() {
 		b.local(o)
-		if isHTTP(o.protocol) && !ruled[rulesExtension(o.service, o.runs)] {
-			ruled[rulesExtension(o.service, o.runs)] = true
-			b.rules(o.service, o.runs)
-			b.limits(o.service, o.runs)
+		if isHTTP(o.protocol) && !ruled[rulesExtension(o.service, o.listen)] {
+			ruled[rulesExtension(o.service, o.listen)] = true
+			b.rules(o)
+			b.limits(o)
 		}
 		own, keys := b.chains(o)
 		chains = append(chains, own...)
@@ -119,8 +119,9 @@ func (b *builder) offers() []offer {
 
 // copies finds where the instances on this host listen. They may be of another release
 // than the configuration: their listen may have got or lost its name, and of HTTP they
-// may speak another kind, since between hosts all are the same. Where all are ill none is
-// held back: whoever calls nevertheless has his reasons.
+// may speak another kind, since between hosts all are the same. A chain is the same before
+// and after that, and its connections stay. Where all are ill none is held back: whoever
+// calls nevertheless has his reasons.
 func (b *builder) copies(o *offer) {
 	instances := b.instances(o.service, o.version)
 	if other, ok := b.in.Config.Services[o.service].Namesake(o.listen); ok && !haveListen(instances, o.listen) {

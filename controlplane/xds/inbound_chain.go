@@ -22,13 +22,13 @@ func (b *builder) httpChain(o offer) (*listenerv3.FilterChain, []Key) {
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
 	m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: localRoutes(o)}
-	limits := limitsExtension(o.service, o.runs)
+	limits := limitsExtension(o.service, o.listen)
 	m.HttpFilters = []*hcmv3.HttpFilter{
-		pathFilter(), rulesFilter(o.service, o.runs), discovered(limits, &localratelimitv3.LocalRateLimit{StatPrefix: "in:" + o.name()}), router(),
+		pathFilter(), rulesFilter(o.service, o.listen), discovered(limits, &localratelimitv3.LocalRateLimit{StatPrefix: "in:" + o.name()}), router(),
 	}
 	m.AccessLog = b.accessLog(logged{Side: logInbound, HTTP: true, Caller: logCaller, Callee: ID(b.in.Config.TrustDomain, o.service)})
 	tls, needs := b.serverTLS(o.service)
-	needs = append(needs, Key{Cluster, o.cluster()}, Key{Extension, rulesExtension(o.service, o.runs)}, Key{Extension, limits})
+	needs = append(needs, Key{Cluster, o.cluster()}, Key{Extension, rulesExtension(o.service, o.listen)}, Key{Extension, limits})
 	return &listenerv3.FilterChain{
 		Name: o.name(), FilterChainMatch: b.match(o, alpnHTTP), TransportSocket: tls,
 		TransportSocketConnectTimeout: durationpb.New(handshakeTimeout),

@@ -20,17 +20,17 @@ const (
 	rulesVerdict  = "enforced_effective_policy_id"
 )
 
-// limits builds the rates at which this host lets callers call a listen that is
+// limits builds the rates at which this host lets callers call an offer that is
 // HTTP: those of the allows that let them pass. A shadow limits nobody.
-func (b *builder) limits(service, listen string) {
-	name := limitsExtension(service, listen)
-	config := &localratelimitv3.LocalRateLimit{StatPrefix: "in:" + mesh.EdgeName(service, listen)}
-	for i, a := range b.in.Config.Services[service].Allows {
-		if a.Limit != nil && !a.Shadow && (a.Listen == "" || a.Listen == listen) {
+func (b *builder) limits(o offer) {
+	name := limitsExtension(o.service, o.listen)
+	config := &localratelimitv3.LocalRateLimit{StatPrefix: "in:" + mesh.EdgeName(o.service, o.listen)}
+	for i, a := range b.in.Config.Services[o.service].Allows {
+		if a.Limit != nil && !a.Shadow && (a.Listen == "" || a.Listen == o.runs) {
 			limitRule(config, a.Caller+"."+ruleAllow(i), a.Limit)
 		}
 	}
-	b.add(Extension, name, &corev3.TypedExtensionConfig{Name: name, TypedConfig: Any(config)}, About{Service: service})
+	b.add(Extension, name, &corev3.TypedExtensionConfig{Name: name, TypedConfig: Any(config)}, o.about())
 }
 
 // limitRule adds a budget for the requests that a rule lets pass, or for each client

@@ -26,14 +26,14 @@ const (
 
 func ruleAllow(index int) string { return fmt.Sprint("allow-", index) }
 
-// rules builds who may make which requests to a listen that is HTTP. It agrees
+// rules builds who may make which requests to an offer that is HTTP. It agrees
 // with mesh.Config.Allowed. It is a resource of its own, so that a change of
 // permissions acts on the next request of every connection, and closes none.
-func (b *builder) rules(service, listen string) {
-	name := rulesExtension(service, listen)
+func (b *builder) rules(o offer) {
+	name := rulesExtension(o.service, o.listen)
 	config := &rbacv3.RBAC{}
-	config.Matcher, config.ShadowMatcher = judges(b.in.Config, service, listen)
-	b.add(Extension, name, &corev3.TypedExtensionConfig{Name: name, TypedConfig: Any(config)}, About{Service: service})
+	config.Matcher, config.ShadowMatcher = judges(b.in.Config, o.service, o.runs)
+	b.add(Extension, name, &corev3.TypedExtensionConfig{Name: name, TypedConfig: Any(config)}, o.about())
 }
 
 // rulesFilter is the place in a chain that takes the rules of a listen. Until they
