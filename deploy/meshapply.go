@@ -33,6 +33,7 @@ func (d *Deployer) PlanMesh(ctx context.Context, next *MeshNext) (*Plan, error) 
 		}
 		m.Acts = m.target().Hash() != m.live.config.Hash()
 		d.lookAtShares(ctx, m)
+		m.foresee(nil, nil)
 	}
 	return p, nil
 }

@@ -171,8 +171,20 @@ func (d *Deployer) planFrom(ctx context.Context, want Toplevels, o PlanOptions, 
 			h.module = o.Mesh.Modules[h.Host]
 		}
 		p.Mesh = d.planMesh(ctx, p, o, seen)
+		p.Mesh.foresee(p.Waves, p.unchanged())
 	}
 	return p, nil
+}
+
+// unchanged are the hosts that run what the spec says.
+func (p *Plan) unchanged() []string {
+	var hosts []string
+	for _, h := range p.Hosts {
+		if h.Action == ActionUnchanged {
+			hosts = append(hosts, h.Host)
+		}
+	}
+	return hosts
 }
 
 func (h *HostPlan) changes() bool { return h.Action == ActionChange || h.Action == ActionFirst }
