@@ -35,7 +35,7 @@ func TestTooMuch(t *testing.T) {
 		"blocks in a block":          {"NM0210", "service \"s\" {\n" + strings.Repeat("  check { exec = \"c\" }\n", maxInner+1) + "}\n"},
 		"a long command":             {"NM0304", "service \"s\" {\n  on = [\"*\"]\n  package = \"p\"\n  exec = \"" + strings.Repeat("a", 300<<10) + "\"\n}\n"},
 		"long variables":             {"NM0303", "service \"s\" {\n  on = [\"*\"]\n  package = \"p\"\n  exec = \"e\"\n  before_start = [" + strings.Repeat("\"e $"+strings.Repeat("a", 60000)+"\",", 60) + "]\n}\n"},
-		"unknown variables":          {"NM0303", "service \"s\" {\n  on = [\"*\"]\n  package = \"p\"\n  exec = \"e\"\n  before_start = [" + strings.Repeat("\"e "+strings.Repeat("$a ", 4000)+"\",", 60) + "]\n}\n"},
+		"unknown variables":          {"NM0303", "service \"s\" {\n  on = [\"*\"]\n  package = \"p\"\n  exec = \"e\"\n  before_start = [" + strings.Repeat("\"e "+strings.Repeat("$a ", 4000)+"\",", 20) + "]\n}\n"},
 		"lone dollars":               {"NM0001", "locals {\n  a = \"" + strings.Repeat("$ ", 100_000) + "\"\n}\n"},
 		"lone percents in parts":     {"NM0001", "locals {\n  a = [" + strings.Repeat("\""+strings.Repeat("% ", 10_000)+"\",", 150) + "]\n}\n"},
 		"lines":                      {"NM0001", "locals {\n  a = <<EOT\n" + strings.Repeat("\n", 1<<20) + "EOT\n}\n"},
