@@ -94,7 +94,11 @@ func (p *peer) connect() {
 	p.nonces = map[string]bool{}
 	clusters := p.types[xds.Cluster]
 	clusters.owed = nil
-	if len(clusters.recorded) == 0 { // the server cannot tell it from a new process
+	recorded := 0
+	for _, d := range p.types {
+		recorded += len(d.recorded)
+	}
+	if recorded == 0 { // the server cannot tell it from a new process
 		clear(p.types[xds.Secret].heard)
 		clear(p.types[xds.Extension].heard)
 	}

@@ -168,6 +168,9 @@ func (st *stream) resume(f *feed, versions map[string]string) {
 			f.known[name] = version
 		}
 	}
+	if len(versions) > 0 {
+		st.old, st.fresh = true, false
+	}
 	f.acked = f.acked || len(f.known) > 0
 	f.owed = f.owed && len(f.known) == 0
 	// Envoy asks for clusters first, unless some are warming: that may be for an
@@ -193,10 +196,11 @@ func (st *stream) resume(f *feed, versions map[string]string) {
 	}
 }
 
-// nothing notes that Envoy has nothing of the types that it has not asked for: it
-// has just been started.
+// nothing notes that Envoy has nothing of the types that it has not asked for: as
+// far as it has said, it has just been started. One that has gateways without clusters
+// says next which listeners it has.
 func (st *stream) nothing() {
-	st.fresh = true
+	st.fresh = !st.old
 	for t, entries := range st.s.shelf.entries {
 		for name := range entries {
 			if !st.feeds[t].asked {

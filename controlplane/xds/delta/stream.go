@@ -34,7 +34,8 @@ type stream struct {
 	envoy  string
 	since  time.Time
 	rested bool // it was settled after the last pass
-	fresh  bool // this Envoy began with nothing
+	fresh  bool // this Envoy began with nothing, as far as it has said
+	old    bool // it said that it has something
 }
 
 // service is the part of Server that gRPC sees.
