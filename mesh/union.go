@@ -22,15 +22,18 @@ import (
 // now works with it: routes, splits, times, protocols, certificates, lifetimes.
 // So the union only lets new things be; what steers calls changes at the end,
 // when the hosts of new versions are up. (A listen that changes its protocol
-// changes it then, too; its hosts take calls before where they can.) Three values are otherwise. The address
-// and the host key of a host are next's: they are facts about a machine that has
-// them already, and which the deploy reaches by them. Of the instances of a
-// service it is the greater number, since it bounds what a host may announce.
+// changes it then, too; its hosts take calls before where they can.) Three values
+// are otherwise. The address and the host key of a host are next's: they are facts
+// about a machine that has them already, and which the deploy reaches by them. Of
+// the instances of a service it is the greater number, since it bounds what a host
+// may announce.
 //
 // A listen or version without a name stands before named ones when a service
 // gets or loses names. Such a listen and the first named one are the same
 // (Service.Namesake): a host that has the one takes the calls of the other, as it
 // judges those of its own.
+//
+// What it cannot bridge is told by Between.
 //
 // The error is that no document can hold both: another fleet's, or a name that
 // changes its kind (from a service to an external, say), which takes two deploys.
