@@ -146,13 +146,13 @@ func TestNetworkCut(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "h1")
 	f.deploy().want(t, 0)
-	root := f.host("h1").Root
+	h := f.host("h1")
 
 	t.Run("shorter than the window", func(t *testing.T) {
 		f.settle = "5s"
 		f.service("web", `  env = { COLOUR = "blue" }`)
 		p := f.startDeploy("deploy", "-y")
-		f.untilPhase(t, root, "activating", "verifying")
+		f.untilPhase(t, h.Root, "activating", "verifying")
 		f.lab("break", "h1", "--cut-ssh").want(t, 0)
 		time.Sleep(4 * time.Second)
 		f.lab("heal").want(t, 0)
@@ -160,12 +160,12 @@ func TestNetworkCut(t *testing.T) {
 	})
 	t.Run("longer than the window", func(t *testing.T) {
 		old := f.systems("h1").current
-		release := f.hold(t, `  env = { COLOUR = "green" }`)
+		f.hold(`  env = { COLOUR = "green" }`)
 		p := f.startDeploy("deploy", "-y", "--confirm", "20s") // the commit has 30 s more
-		f.untilPhase(t, root, "activating", "verifying")
+		f.untilPhase(t, h.Root, "activating", "verifying")
 		f.lab("break", "h1", "--cut-ssh").want(t, 0)
-		release()
-		f.untilPhase(t, root, "rolled-back")
+		h.release(t)
+		f.untilPhase(t, h.Root, "rolled-back")
 		f.lab("heal").want(t, 0)
 		p.wait().want(t, 4)
 		f.wantSettled("h1", old)
@@ -201,7 +201,7 @@ func TestPowerCut(t *testing.T) {
 			case c.phase == "committing":
 				f.service("web", `  env = { COLOUR = "blue" }`)
 			default:
-				f.hold(t, `  env = { COLOUR = "blue" }`)
+				f.hold(`  env = { COLOUR = "blue" }`)
 			}
 			p := f.deployUntil(t, h, c.phase)
 			old := f.journal(h.Root).Old
@@ -234,18 +234,20 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// hold describes a web that h1 finds well when it is released, so that a fault can be
-// placed before. Only rollout.confirm bounds how long that takes.
-func (f *fleet) hold(t *testing.T, more string) (release func()) {
+// released is a file of a host, see hold.
+const released = "/var/released"
+
+// hold describes a web that a host finds well when it is released there, so that a
+// fault can be placed before. Only rollout.confirm bounds how long that takes.
+func (f *fleet) hold(more string) {
+	f.t.Helper()
+	f.service("web", more+"\n  check { exec = \"/bin/sh -c 'test -e "+released+"'\" }")
+}
+
+func (h labHost) release(t *testing.T) {
 	t.Helper()
-	const name = "/var/released"
-	f.service("web", more+"\n  check { exec = \"/bin/sh -c 'test -e "+name+"'\" }")
-	file := filepath.Join(f.host("h1").Root, name)
-	return func() {
-		t.Helper()
-		if err := os.WriteFile(file, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(h.Root, released), nil, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -256,6 +258,7 @@ func (f *fleet) deployUntil(t *testing.T, h labHost, phase string) *process {
 	t.Helper()
 	for attempt := range 20 {
 		f.service("filler", fmt.Sprintf("  env = { ATTEMPT = \"%d\" }", attempt))
+		_ = os.Remove(filepath.Join(h.Root, released)) // of the attempt before, if at all
 		before := f.journal(h.Root).Run
 		p := f.startDeploy("deploy", "-y")
 		deadline := time.Now().Add(5 * time.Minute)
@@ -265,6 +268,7 @@ func (f *fleet) deployUntil(t *testing.T, h labHost, phase string) *process {
 				return p
 			}
 			if j.Run != before && past(j.Phase, phase) {
+				h.release(t)
 				p.wait()
 				break
 			}
@@ -335,7 +339,7 @@ func TestHungPID1(t *testing.T) {
 	f.deploy().want(t, 0)
 	old := f.systems("h1").current
 	h := f.host("h1")
-	f.hold(t, `  env = { COLOUR = "blue" }`)
+	f.hold(`  env = { COLOUR = "blue" }`)
 	p := f.startDeploy("deploy", "-y")
 	f.untilPhase(t, h.Root, "activating", "verifying")
 	if err := syscall.Kill(h.PID, syscall.SIGSTOP); err != nil {

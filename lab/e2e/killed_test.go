@@ -59,12 +59,11 @@ func TestUnitsKilled(t *testing.T) {
 			f.deploy().want(t, 0)
 			h := f.host("h1")
 			f.kill9("h1", c.verb, c.times)
-			var release func()
 			switch {
 			case c.bad:
 				f.service("web", `  env = { FAIL_HEALTH = "1" }`)
 			case c.fillBoot:
-				release = f.hold(t, `  env = { COLOUR = "blue" }`)
+				f.hold(`  env = { COLOUR = "blue" }`)
 			default:
 				f.service("web", `  env = { COLOUR = "blue" }`)
 			}
@@ -76,7 +75,7 @@ func TestUnitsKilled(t *testing.T) {
 			if c.fillBoot {
 				f.untilPhase(t, h.Root, "verifying")
 				f.lab("break", "h1", "--fill-boot").want(t, 0)
-				release()
+				h.release(t)
 			}
 			p.wait().want(t, c.code)
 			f.wasKilled("h1", c.times)
@@ -138,11 +137,12 @@ func TestBootFull(t *testing.T) {
 	f := newFleet(t, "h1")
 	f.deploy().want(t, 0)
 	old := f.systems("h1").current
-	release := f.hold(t, "")
+	f.hold("")
 	p := f.startDeploy("deploy", "-y")
-	f.untilPhase(t, f.host("h1").Root, "verifying")
+	h := f.host("h1")
+	f.untilPhase(t, h.Root, "verifying")
 	f.lab("break", "h1", "--fill-boot").want(t, 0)
-	release()
+	h.release(t)
 	p.wait().want(t, 4).says(t, "twice")
 	f.wantSettled("h1", old)
 	f.wantNoLitter("h1")
@@ -180,11 +180,12 @@ func TestProfileMoved(t *testing.T) {
 	f.service("web", `  env = { COLOUR = "blue" }`)
 	f.deploy().want(t, 0)
 	old := f.systems("h1")
-	release := f.hold(t, `  env = { COLOUR = "green" }`)
+	f.hold(`  env = { COLOUR = "green" }`)
 	p := f.startDeploy("deploy", "-y")
-	f.untilPhase(t, f.host("h1").Root, "verifying")
+	h := f.host("h1")
+	f.untilPhase(t, h.Root, "verifying")
 	f.ssh("h1", "nix-env -p /nix/var/nix/profiles/system --set "+theirs).want(t, 0)
-	release()
+	h.release(t)
 	p.wait().want(t, 4).says(t, "moved by somebody else")
 	now := f.systems("h1")
 	if now.current != old.current || now.profile != theirs || now.boot != old.boot {
