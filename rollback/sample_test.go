@@ -87,3 +87,18 @@ func TestSampleRemembersWhatFailed(t *testing.T) {
 		t.Errorf("log: %q, want %q", v.Log, want)
 	}
 }
+
+// TestFailureLogIsWhole: what a unit said last, the journal may not have yet.
+func TestFailureLogIsWhole(t *testing.T) {
+	t.Parallel()
+	h, synced := newSimHost(t).helper(), false
+	h.Run = func(_ context.Context, c Command) (CommandResult, error) {
+		if synced = synced || slices.Contains(c.Args, "--sync"); !synced {
+			return CommandResult{}, nil
+		}
+		return CommandResult{Out: []byte("out of luck\n")}, nil
+	}
+	if got, want := h.failureLog(t.Context(), "web.service", nil), []string{"out of luck"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -138,6 +138,7 @@ func (h *helper) badVerdict(ctx context.Context, s *sample, c condition, suffix 
 // after those of others that failed: what it lacks may be what they were to do,
 // and only they say why they could not.
 func (h *helper) failureLog(ctx context.Context, unit string, others []string) []string {
+	h.syncLog(ctx)
 	var log []string
 	for _, o := range others[:min(len(others), otherLogUnits)] {
 		for _, l := range h.unitLog(ctx, o, otherLogLines) {
@@ -148,6 +149,16 @@ func (h *helper) failureLog(ctx context.Context, unit string, others []string) [
 		log = append(log, h.unitLog(ctx, unit, unitLogLines)...)
 	}
 	return log
+}
+
+// syncLog lets the system's journal take in what was said up to now. Where it
+// cannot, what it has is told.
+func (h *helper) syncLog(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := h.runTool(ctx, nil, "journalctl", "--sync"); err != nil {
+		h.note("sync the journal: %v", err)
+	}
 }
 
 // unitLog is the unit's last lines in the system's journal.
