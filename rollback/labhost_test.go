@@ -345,7 +345,7 @@ func (h *labHost) remove() {
 
 // patience bounds every wait for a condition. How soon one comes about is no
 // claim of these tests: the machine may be busy with others.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 func (h *labHost) await(what string, ok func() bool) {
 	h.t.Helper()

@@ -12,9 +12,10 @@ import (
 // TestHostTimers lets the pieces that would end a run die, so that only the
 // dead-man timers are left. Each case waits for one, so they run side by side.
 func TestHostTimers(t *testing.T) {
-	// The verify process cannot end before it is killed, however busy the machine is.
+	const enough = 25 * time.Second // for what has to come about before a timer, however busy the machine is
+	// The verify process cannot end before it is killed.
 	long := func(f *hostfacts.Facts) {
-		f.Rollout.Confirm, f.Rollout.Settle = hostfacts.Duration(12*time.Second), hostfacts.Duration(11*time.Second)
+		f.Rollout.Confirm, f.Rollout.Settle = hostfacts.Duration(enough), hostfacts.Duration(enough-time.Second)
 	}
 	both := func(one, other func(*hostfacts.Facts)) func(*hostfacts.Facts) {
 		return func(f *hostfacts.Facts) { one(f); other(f) }
@@ -63,13 +64,13 @@ func TestHostTimers(t *testing.T) {
 			h := newLabHost(t)
 			web := map[string]string{"web.service": sleeper, "ssh.service": sshd}
 			old := h.build(toplevel{name: "1", units: web})
-			next := toplevel{name: "2", flags: c.flags, want: []string{"web.service"}, edit: confirmWithin(10 * time.Second),
+			next := toplevel{name: "2", flags: c.flags, want: []string{"web.service"}, edit: confirmWithin(enough),
 				units: map[string]string{"web.service": sleeper, "ssh.service": sshd}}
 			switch c.name {
 			case "verify is killed":
 				next.edit = long
 			case "switch and switched are killed": // before the limit ends it
-				next.edit = both(activateWithin(25*time.Second), confirmWithin(time.Second))
+				next.edit = both(activateWithin(enough), confirmWithin(time.Second))
 			case "helper dies before it starts the switch":
 				next.edit = both(activateWithin(8*time.Second), confirmWithin(6*time.Second))
 			case "new system breaks sshd":
