@@ -12,7 +12,7 @@
     fileset = lib.fileset.gitTracked ../.;
   };
   # NAR hash of `go mod vendor`; a test holds it to go.sum (internal/arch).
-  vendorHash = "sha256-8J3//xsFOa1W2JtENYTp62hFmtTdaRhoSAeeKGpqRYs=";
+  vendorHash = "sha256-hfyGbp47BnvyCDN/js3cgo//rFAv9ZqjlTgRHuE+lvs=";
   subPackages = [ "cmd/nixmesh" ];
   env.CGO_ENABLED = 0;
   ldflags = [

@@ -46,7 +46,7 @@ func fleetSchema() *blockSchema {
 			arg("intermediate_ttl", typeDuration, "An authority's certificate; renewed at half its life.").or(`"365d"`).within((2*trust.RefuseCA).Seconds(), trust.RootTTL.Seconds()),
 		),
 		of("telemetry", "", "What the mesh tells of its calls.",
-			oneOf("access_log", "Which requests are logged to the journal.", "off", "errors", "all").or(`"errors"`),
+			oneOf("access_log", "Which requests are logged to the journal. A change ends the open TCP connections, WebSockets and streams of the whole fleet, once.", "off", "errors", "all").or(`"errors"`),
 			arg("otlp", typeText, "host:port that takes traces.").unset("no traces").eg(`"10.0.0.9:4317"`),
 			arg("sample", typePercent, "Share of the requests that are traced; only with `otlp`.").or("1").within(0, 100),
 			arg("metrics_from", typeTexts, "Ranges that may scrape the agents on port 7948.").or(`[]`).unset("the Unix socket only").eg(`["10.0.0.0/24"]`),
