@@ -28,7 +28,7 @@ import (
 
 func main() {
 	n := flag.Int("n", 500, "changes")
-	service := flag.String("service", "web", "service that runs on all hosts")
+	service := flag.String("service", "web", "service, whose hosts take turns")
 	flag.Parse()
 	dir := "."
 	if flag.NArg() > 0 {
@@ -50,6 +50,7 @@ type arrival struct {
 // bench is the lab's agents, each with a watch.
 type bench struct {
 	hosts    []string
+	runs     []string // the service, of them
 	clients  map[string]*agentapi.Client
 	arrivals chan arrival
 	operator trust.SSHKey
@@ -69,7 +70,7 @@ func run(ctx context.Context, dir, service string, n int) error {
 	}
 	var overrides, records []time.Duration
 	for i := range n {
-		o, r, err := b.change(ctx, b.hosts[i/2%len(b.hosts)], i%2 == 1)
+		o, r, err := b.change(ctx, b.runs[i/2%len(b.runs)], i%2 == 1)
 		if err != nil {
 			return fmt.Errorf("change %d: %w", i+1, err)
 		}
@@ -120,7 +121,28 @@ func open(ctx context.Context, dir, service string) (*bench, error) {
 		go b.watch(ctx, h.Name)
 	}
 	time.Sleep(time.Second) // the watches begin
-	return b, nil
+	b.runs, err = b.hostsOf(ctx, service)
+	return b, err
+}
+
+// hostsOf are the hosts that run a service, as one agent sees it.
+func (b *bench) hostsOf(ctx context.Context, service string) ([]string, error) {
+	status, err := b.clients[b.hosts[0]].Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var hosts []string
+	for _, s := range status.Services {
+		for _, e := range s.Endpoints {
+			if s.Name == service && !slices.Contains(hosts, e.Host) {
+				hosts = append(hosts, e.Host)
+			}
+		}
+	}
+	if len(hosts) == 0 {
+		return nil, fmt.Errorf("no host runs %s", service)
+	}
+	return hosts, nil
 }
 
 // watch hands on what an agent tells until ctx ends.
