@@ -102,6 +102,23 @@ func (m *meshed) said(t *testing.T, host string) string {
 	return ""
 }
 
+// avoids waits until the Envoy of h000 calls api on one host no more, and fails where
+// another one's answers are not all that come then.
+func (m *meshed) avoids(t *testing.T, host, other string) {
+	t.Helper()
+	m.eventually(testPatience, func() string {
+		if got := m.said(t, host); got != agentapi.EndpointUnhealthy {
+			return "the caller's Envoy says it is " + got
+		}
+		return ""
+	})
+	for range 10 {
+		if got := m.call(); got != "200 "+other {
+			t.Errorf("a call gives %q", got)
+		}
+	}
+}
+
 // What the agent of one host sees of its instance reaches the Envoy of another.
 func (m *meshed) instanceFallsIll(t *testing.T) {
 	for _, health := range []string{agentapi.EndpointUnhealthy, agentapi.EndpointHealthy} {

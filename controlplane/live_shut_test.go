@@ -26,17 +26,7 @@ func TestEnvoyShut(t *testing.T) {
 	speak("tcp")
 	m.eventually(testPatience, m.told("h001", agentapi.EndpointUnhealthy, "api speaks tcp on this host and http in the mesh configuration: it is not offered"))
 	m.eventually(testPatience, m.state("api", "h001", agentapi.EndpointUnhealthy))
-	m.eventually(testPatience, func() string {
-		if got := m.said(t, "h001"); got != agentapi.EndpointUnhealthy {
-			return "the caller's Envoy says it is " + got
-		}
-		return ""
-	})
-	for range 10 {
-		if got := m.call(); got != "200 h002" {
-			t.Errorf("a call gives %q", got)
-		}
-	}
+	m.avoids(t, "h001", "h002")
 	speak("http")
 	m.eventually(testPatience, m.state("api", "h001", agentapi.EndpointHealthy))
 	m.ready()

@@ -79,17 +79,7 @@ func TestEnvoyAway(t *testing.T) {
 			t.Errorf("h000 knows the reason %q", got)
 		}
 		t.Logf("all know after %s", took)
-		m.eventually(testPatience, func() string {
-			if got := m.said(t, "h001"); got != agentapi.EndpointUnhealthy {
-				return "the caller's Envoy says it is " + got
-			}
-			return ""
-		})
-		for range 10 {
-			if got := m.call(); got != "200 h002" {
-				t.Errorf("a call gives %q", got)
-			}
-		}
+		m.avoids(t, "h001", "h002")
 		m.startEnvoy("h001")
 		took = m.eventually(testPatience, m.state("api", "h001", agentapi.EndpointHealthy))
 		t.Logf("all know that it is back after %s", took)

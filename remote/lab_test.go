@@ -5,9 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/nixmesh/nixmesh/internal/testkit"
+	"github.com/nixmesh/nixmesh/internal/testkit/leaks"
 	"github.com/nixmesh/nixmesh/lab"
 )
 
@@ -17,7 +16,7 @@ func TestMain(m *testing.M) {
 	if code, ok := lab.Stage(os.Args); ok {
 		os.Exit(code)
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }
 
 // labWrap is how the lab starts programs of its base image, where this machine

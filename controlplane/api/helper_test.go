@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/nixmesh/nixmesh/agentapi"
+	"github.com/nixmesh/nixmesh/internal/testkit/leaks"
 )
 
 // testPatience is after how long a test gives up what a machine with other work may
@@ -28,24 +26,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childSocket) != "" {
 		os.Exit(child(os.Getenv(childSocket)))
 	}
-	code := m.Run()
-	if code == 0 {
-		if err := nothingLeft(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// nothingLeft waits until every goroutine of the tests has ended.
-func nothingLeft() (err error) {
-	for end := time.Now().Add(testPatience); time.Now().Before(end); {
-		if err = goleak.Find(); err == nil {
-			break
-		}
-	}
-	return err
+	leaks.Main(m)
 }
 
 // agent is a small Source that keeps what it is given.

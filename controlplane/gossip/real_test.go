@@ -11,28 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/nixmesh/nixmesh/internal/testkit/leaks"
 )
 
 // testPatience is after how long a test gives up what a machine with other work may
 // take its time for.
 const testPatience = 2 * time.Minute
-
-// nothingLeft waits until every goroutine but those that were there before has
-// ended. The last probe of memberlist ends by its timer.
-func nothingLeft(t *testing.T, before goleak.Option) {
-	t.Helper()
-	for deadline := time.Now().Add(testPatience); ; {
-		err := goleak.Find(before)
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Error(err)
-			return
-		}
-	}
-}
 
 // TestRealSockets runs three peers over the machine's UDP and TCP: they find
 // each other, a hint arrives, one leaves, and nothing is left of any.
@@ -46,7 +30,7 @@ func TestRealSockets(t *testing.T) {
 			} else {
 				l.Close()
 			}
-			defer nothingLeft(t, goleak.IgnoreCurrent())
+			defer leaks.Before(t)()
 			ctx, cancel := context.WithTimeout(t.Context(), testPatience)
 			defer cancel()
 
@@ -123,7 +107,7 @@ func TestRealSockets(t *testing.T) {
 // TestStrangerAtTheDoor: what comes from outside the table, or is no gossip, is
 // dropped, and connections are bounded.
 func TestStrangerAtTheDoor(t *testing.T) {
-	defer nothingLeft(t, goleak.IgnoreCurrent())
+	defer leaks.Before(t)()
 	g, err := New(Options{
 		Host: "a", Mesh: "shop", Meta: testMeta, Keys: [][]byte{testKey},
 		Members: hosts("a", "127.0.0.1:0"),
@@ -246,7 +230,7 @@ func TestStopWithoutTime(t *testing.T) {
 
 // TestPortTaken: a start that fails leaves nothing behind.
 func TestPortTaken(t *testing.T) {
-	defer nothingLeft(t, goleak.IgnoreCurrent())
+	defer leaks.Before(t)()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/nixmesh/nixmesh/internal/testkit/leaks"
 )
 
 // realFleet is hosts with addresses of their own on real sockets.
@@ -34,7 +34,7 @@ func realFleet(t testing.TB, hosts int) *fleet {
 // TestRealSockets: the same on the machine's own sockets and clock, and nothing
 // is left of it.
 func TestRealSockets(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer leaks.Before(t)()
 	f := realFleet(t, 3)
 	defer f.stopAll()
 	f.nodes["h001"].say("web", 1)

@@ -81,6 +81,7 @@ var mayImport = map[string][]string{
 	"bench/permission":           {"agentapi", "bench/benchlab", "internal/testkit/labuser", "mesh"},
 	"bench/split":                {"agentapi", "bench/benchlab", "mesh"},
 	"bench/hops":                 {"bench/benchlab", "internal/testkit/labuser", "lab"},
+	"internal/testkit/leaks":     {},
 	"internal/testkit/memnet":    {},
 	"internal/testkit/envoytest": {"lab"},
 	"internal/testkit/labuser":   {},

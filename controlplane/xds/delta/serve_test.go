@@ -2,45 +2,24 @@ package delta
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/nixmesh/nixmesh/controlplane/xds"
+	"github.com/nixmesh/nixmesh/internal/testkit/leaks"
 )
 
 // TestMain fails where goroutines are left that do not end.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 {
-		if err := nothingLeft(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// nothingLeft waits until every goroutine of the tests has ended.
-func nothingLeft() (err error) {
-	for end := time.Now().Add(testPatience); time.Now().Before(end); {
-		if err = goleak.Find(); err == nil {
-			break
-		}
-	}
-	return err
-}
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // client is a connection to a Server that serves.
 type client struct {
