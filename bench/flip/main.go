@@ -13,11 +13,8 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -35,19 +32,7 @@ const (
 	stay     = 100 * time.Millisecond
 )
 
-func main() {
-	n := flag.Int("n", 50, "flips to unhealthy")
-	within := flag.Duration("within", 4*time.Minute, "end without a result after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *within)
-	defer cancel()
-	if err := run(ctx, flag.Arg(0), *n); err != nil {
-		fmt.Fprintln(os.Stderr, "flip:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchlab.Main("flip", "flips to unhealthy", run) }
 
 // turning is one copy of the service, which can be made ill.
 type turning struct {

@@ -15,14 +15,10 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/nixmesh/nixmesh/agentapi"
@@ -31,19 +27,7 @@ import (
 	"github.com/nixmesh/nixmesh/mesh"
 )
 
-func main() {
-	n := flag.Int("n", 50, "changes at each rate")
-	within := flag.Duration("within", 4*time.Minute, "end without a result after this time")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *within)
-	defer cancel()
-	if err := run(ctx, flag.Arg(0), *n); err != nil {
-		fmt.Fprintln(os.Stderr, "permission:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchlab.Main("permission", "changes at each rate", run) }
 
 // rates are how often a connection is used, and how many connections are.
 var rates = []struct{ each, connections int }{{2, 50}, {300, 1}}

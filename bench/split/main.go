@@ -13,16 +13,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/nixmesh/nixmesh/agentapi"
@@ -36,23 +33,7 @@ const (
 	at    = "db1" // where changes are put
 )
 
-func main() {
-	n := flag.Int("n", 50, "changes")
-	within := flag.Duration("within", 4*time.Minute, "end without a result after this time")
-	flag.Parse()
-	dir := "."
-	if flag.NArg() > 0 {
-		dir = flag.Arg(0)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *within)
-	defer cancel()
-	if err := run(ctx, dir, *n); err != nil {
-		fmt.Fprintln(os.Stderr, "split:", err)
-		os.Exit(1)
-	}
-}
+func main() { benchlab.Main("split", "changes", run) }
 
 func run(ctx context.Context, dir string, n int) (err error) {
 	l, err := benchlab.Open(ctx, dir)

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,41 +16,8 @@ func TestSecretScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/secret",
 		Cmds:  map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
-		Setup: secretKeys,
+		Setup: scriptKeys,
 	})
-}
-
-func secretKeys(env *testscript.Env) error {
-	dir := filepath.Join(env.WorkDir, "keys")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	anna, err := trust.GenerateAgeIdentity(filepath.Join(dir, "anna.txt"))
-	if err != nil {
-		return err
-	}
-	names := []string{"@ANNA@", anna}
-	for _, name := range []string{"bert", "host1", "host2"} {
-		key, err := trust.GenerateSSHKey("")
-		if err != nil {
-			return err
-		}
-		if err := key.Save(filepath.Join(dir, name)); err != nil {
-			return err
-		}
-		names = append(names, "@"+strings.ToUpper(name)+"@", key.Authorized)
-	}
-	for _, name := range []string{"nixmesh.hcl", "moved.hcl.txt", "nixmesh.lock", "whole.lock"} {
-		file := filepath.Join(env.WorkDir, name)
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(file, []byte(strings.NewReplacer(names...).Replace(string(text))), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // What is kept for the lab is of the same bytes until its text or its hosts
