@@ -9,8 +9,8 @@ import (
 
 // Union is the configuration for the time of a deploy, when some hosts run what
 // the live configuration is of and others already the next one's. The deploy
-// publishes it before its first host, and next itself after its last; nothing
-// that works stops in between. Neither argument may be changed afterwards.
+// publishes it before its first host, and next itself after its last; what works
+// goes on in between, but for what Between tells. Neither argument may be changed afterwards.
 //
 // It holds everything that has a name in either: hosts, services with their
 // listens and versions, placements, gateways, externals, auths, authorities,

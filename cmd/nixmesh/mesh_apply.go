@@ -25,7 +25,8 @@ func newMeshApplyCmd(a *app) *cobra.Command {
 No host is built or switched: it is a release whose systems stay as they are, signed by you.
 A new service, listener or upstream changes facts of hosts too, and needs a deploy. What each
 host's Envoy will be told is tried first, as plan does it. Where two operators apply at once,
-one wins on all hosts, and the other's command ends with exit 6.
+one wins on all hosts, and the other's command ends with exit 6. Before it asks, it names the
+open connections that the change ends.
 
 EXIT STATUS
   0   every agent and its Envoy act on it, or nothing to do
